@@ -1,0 +1,19 @@
+"""hiclr: self-supervised learning on 3D skeleton actions, on the method HiCLR (arXiv 2211.13466).
+
+Rooms, in the order in which data flows; no room imports from one further down:
+
+    skeleton       joints, trees, left-right pairs: `Layout`
+    datasets       files -> `SkeletonSet` (N, 3, T, V, M); preprocessing, streams, the synthetic set
+    augmentations  sample, then apply; `GrowingViews`: basic, normal, strong
+    encoders       ST-GCN and its graph, projection heads
+    losses         pure functions: InfoNCE, directed consistency
+    momentum       key encoder and queue: the one state of the method
+    runs           a run is a folder: settings, environment, metrics, two generations of checkpoint
+    pretraining    settings, one step, one loop that yields a row per epoch
+    features       frozen encoder -> arrays, computed once
+    evaluation     kNN, linear probe, floors, clusters
+    figures        pictures, each a function that returns a figure
+    widgets        the interactive ones for JupyterLab
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,251 @@
+"""`SkeletonSet`: a dataset is arrays, a layout and named splits."""
+
+import hashlib
+import html
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from hiclr.errors import InputError
+from hiclr.skeleton import NTU_25, Layout
+
+__all__ = ["Ids", "SkeletonSet"]
+
+Ids = NDArray[np.int64]
+
+_SHAPE = "(N, 3, T, V, M): clips, coordinates, frames, joints, persons"
+
+
+@dataclass(frozen=True, eq=False)
+class SkeletonSet(Dataset[tuple[Tensor, int]]):
+    """N clips of skeletons with their labels and splits.
+
+    Make one with `SkeletonSet.from_arrays(x, y, layout=...)` or `hiclr.datasets.open_set(path)`.
+
+    Args:
+        x: (N, 3, T, V, M) float32 in metres, y up; a read-only memory map is welcome. An absent person, and the
+            frames after a clip's end, are exactly zero.
+        y: (N,) int64, indices into `classes`.
+        layout: the V joints.
+        classes: the name of each class; also the classes that no clip has.
+        names: N unique names; results of several streams or runs are joined by them.
+        ids: optional (N,) int64 arrays "subject", "camera", "setup".
+        length: (N,) int64, frames of each clip in its source file; may exceed T when `x` was resampled.
+        protocols: name -> (N,) bool, True for the test part. Order matters: the first is the default.
+        source: where the set came from, for titles (a file name, not a path).
+        synthetic: True for generated clips: said wherever the set is shown.
+        preprocessing: the steps that were applied to `x`, in order.
+
+    Raises:
+        InputError: naming the argument, the shape wanted and the shape that came.
+    """
+
+    x: NDArray[np.float32]
+    y: Ids
+    layout: Layout
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+    ids: Mapping[str, Ids] = field(default_factory=dict)
+    length: Ids | None = None
+    protocols: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    source: str = "arrays"
+    synthetic: bool = False
+    preprocessing: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self._check_positions()
+        self._check_labels()
+        count = len(self.x)
+        per_clip: dict[str, Any] = {"names": self.names, **{f"ids[{k!r}]": v for k, v in self.ids.items()}}
+        per_clip |= {f"protocols[{k!r}]": v for k, v in self.protocols.items()}
+        if self.length is not None:
+            per_clip["length"] = self.length
+        for key, value in per_clip.items():
+            if len(value) != count:
+                raise InputError(f"{key} must have one entry for each of the {count} clips of x, it has {len(value)}.")
+        if len(set(self.names)) != count:
+            twice = next(name for name in self.names if self.names.count(name) > 1)
+            raise InputError(f"names must be unique, {twice!r} occurs more than once. Rename or drop one of the clips.")
+
+    def _check_positions(self) -> None:
+        shape = self.x.shape
+        if len(shape) != 5 or shape[1] != 3:
+            hint = ""
+            if len(shape) == 4:
+                hint = " One person only? Add the last axis: x[..., None]."
+            elif len(shape) == 5 and 3 in shape:
+                hint = f" Axis {shape.index(3)} has 3 entries: move it with np.moveaxis(x, {shape.index(3)}, 1)."
+            raise InputError(f"x must have shape {_SHAPE}; it has shape {shape}.{hint}")
+        if 0 in shape:
+            raise InputError(f"x must have shape {_SHAPE} with at least one of each; it has shape {shape}.")
+        if shape[3] != self.layout.num_joints:
+            raise InputError(
+                f"x has {shape[3]} joints (axis 3 of {shape}), layout {self.layout.name!r} has "
+                f"{self.layout.num_joints}. Give the layout of these joints: joint names and parents."
+            )
+        if self.x.dtype != np.float32:
+            raise InputError(f"x must be float32, it is {self.x.dtype}. Convert it with x.astype(np.float32).")
+
+    def _check_labels(self) -> None:
+        if self.y.shape != (len(self.x),):
+            raise InputError(f"y must have shape ({len(self.x)},), one label for each clip of x; it has {self.y.shape}.")
+        outside = np.flatnonzero((self.y < 0) | (self.y >= len(self.classes)))
+        if len(outside):
+            first = int(outside[0])
+            raise InputError(
+                f"y must hold indices 0..{len(self.classes) - 1} into the {len(self.classes)} classes; "
+                f"clip {first} ({self.names[first]}) has {int(self.y[first])}."
+            )
+
+    @classmethod
+    def from_arrays(
+        cls,
+        x: NDArray[Any],
+        y: Sequence[Any] | NDArray[Any],
+        *,
+        layout: Layout = NTU_25,
+        classes: Sequence[str] | None = None,
+        names: Sequence[str] | None = None,
+        test: NDArray[np.bool_] | Sequence[bool] | None = None,
+        **more: Any,
+    ) -> "SkeletonSet":
+        """A set from plain arrays.
+
+        Args:
+            x: (N, 3, T, V, M), any float type; metres, y up, absent persons zero.
+            y: (N,) integers 0..C-1, or words (then classes are the words in sorted order).
+            layout: the V joints; NTU's 25 when left out.
+            classes: C names; "0".."C-1" when left out.
+            names: N unique clip names; numbered when left out.
+            test: (N,) bool, the test part, stored as protocol "test".
+            more: any other argument of `SkeletonSet`.
+
+        Raises:
+            InputError: as `SkeletonSet`, or labels that are no integers or words.
+        """
+        labels = np.asarray(y)
+        if labels.dtype.kind in "US":
+            words, labels = np.unique(labels.astype(str), return_inverse=True)
+            classes = tuple(str(word) for word in words) if classes is None else classes
+        elif labels.dtype.kind not in "iu":
+            raise InputError(f"y must hold integers or words, its type is {labels.dtype}.")
+        highest = int(labels.max(initial=0))
+        if classes is None and highest > 10 * len(labels) + 1000:
+            raise InputError(f"y must hold indices 0..C-1 of the classes; the largest label is {highest}.")
+        if test is not None:
+            more["protocols"] = {"test": np.asarray(test, dtype=bool), **more.get("protocols", {})}
+        return cls(
+            x=np.asarray(x) if x.dtype == np.float32 else np.asarray(x).astype(np.float32),
+            y=labels.astype(np.int64),
+            layout=layout,
+            classes=tuple(str(i) for i in range(highest + 1)) if classes is None else tuple(map(str, classes)),
+            names=tuple(f"clip{i:06d}" for i in range(len(x))) if names is None else tuple(map(str, names)),
+            **more,
+        )
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        """Clip (3, T, V, M) and its label."""
+        return torch.from_numpy(np.array(self.x[index])), int(self.y[index])
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
+        """Many clips in one read; used by `torch.utils.data.DataLoader`."""
+        return list(zip(self.clips(np.asarray(indices)), self.y[indices].tolist(), strict=True))
+
+    def clips(self, indices: NDArray[Any] | Sequence[int] | slice) -> Tensor:
+        """(len(indices), 3, T, V, M) float32, a copy: a mapped file is never written."""
+        return torch.from_numpy(np.ascontiguousarray(np.array(self.x[indices])))
+
+    @property
+    def num_classes(self) -> int:
+        """C, classes without clips included."""
+        return len(self.classes)
+
+    @property
+    def protocol(self) -> str | None:
+        """The default protocol: the first, or None."""
+        return next(iter(self.protocols), None)
+
+    def subset(self, indices: NDArray[Any] | Sequence[int]) -> "SkeletonSet":
+        """The clips at these indices, or where this mask is True, in this order; classes stay as they are."""
+        at = np.asarray(indices)
+        at = np.flatnonzero(at) if at.dtype == bool else at.astype(np.int64)
+        return replace(
+            self,
+            x=self.x[at],
+            y=self.y[at],
+            names=tuple(self.names[i] for i in at),
+            ids={key: value[at] for key, value in self.ids.items()},
+            length=None if self.length is None else self.length[at],
+            protocols={key: value[at] for key, value in self.protocols.items()},
+        )
+
+    def split_indices(self, protocol: str | None = None) -> tuple[Ids, Ids]:
+        """(train, test) indices of a protocol; the first protocol when none is named.
+
+        Raises:
+            InputError: no such protocol, or one of its parts is empty.
+        """
+        name = self.protocol if protocol is None else protocol
+        if name is None or name not in self.protocols:
+            known = ", ".join(self.protocols) or "none"
+            raise InputError(
+                f"{self.source} has no protocol {name!r}; it has: {known}. Give the test part as "
+                "`test` (N,) bool, or as `test_subjects`, `test_cameras`, `test_setups` or `test_styles`."
+            )
+        test = np.asarray(self.protocols[name], dtype=bool)
+        if test.all() or not test.any():
+            part = "train" if test.all() else "test"
+            raise InputError(f"protocol {name!r} of {self.source} leaves no clip in its {part} part.")
+        return np.flatnonzero(~test), np.flatnonzero(test)
+
+    def split(self, protocol: str | None = None) -> tuple["SkeletonSet", "SkeletonSet"]:
+        """(train, test) sets of a protocol; see `split_indices`."""
+        train, test = self.split_indices(protocol)
+        return self.subset(train), self.subset(test)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of positions, labels, names and layout, in hex: equal content, equal fingerprint, wherever it lies."""
+        digest = hashlib.sha256()
+        layout = [self.layout.joints, self.layout.parents, self.layout.pairs, self.layout.centre]
+        digest.update(json.dumps([list(self.x.shape), self.names, self.classes, layout]).encode())
+        digest.update(np.ascontiguousarray(self.y).tobytes())
+        for start in range(0, len(self.x), 1024):
+            digest.update(np.ascontiguousarray(self.x[start : start + 1024]).tobytes())
+        return digest.hexdigest()
+
+    def summary(self) -> dict[str, str]:
+        """What the set holds, as label -> text; the one source of `repr` and of the notebook view."""
+        count, _, frames, joints, persons = self.x.shape
+        rows = {
+            "clips": f"{count:,}" + (" (synthetic)" if self.synthetic else ""),
+            "clip": f"{frames} frames, {joints} joints ({self.layout.name}), {persons} person{'s' * (persons > 1)}",
+            "classes": f"{self.num_classes}",
+        }
+        rows |= {f"{key}s": f"{len(np.unique(value))}" for key, value in self.ids.items()}
+        for name, test in self.protocols.items():
+            rows[f"protocol {name}"] = f"{int((~test).sum()):,} train / {int(test.sum()):,} test"
+        rows["preprocessing"] = ", ".join(self.preprocessing) or "none recorded"
+        return rows
+
+    def __repr__(self) -> str:
+        return f"SkeletonSet {self.source!r}: " + "; ".join(f"{k} {v}" for k, v in self.summary().items())
+
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(key)}</th>"
+            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+            for key, value in self.summary().items()
+        )
+        return f"<b>SkeletonSet</b> {html.escape(self.source)}<table>{cells}</table>"
