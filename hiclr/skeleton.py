@@ -12,7 +12,17 @@ from typing import Literal
 
 from hiclr.errors import InputError
 
-__all__ = ["BANDAI_21", "KINECT_20_MSR", "KINECT_20_SDK", "LAYOUTS", "NTU_25", "Layout", "Side", "find_pairs", "match_layout"]
+__all__ = [
+    "BANDAI_21",
+    "KINECT_20_MSR",
+    "KINECT_20_SDK",
+    "LAYOUTS",
+    "NTU_25",
+    "Layout",
+    "Side",
+    "find_pairs",
+    "match_layout",
+]
 
 Side = Literal["left", "right", "middle"]
 

@@ -17,11 +17,39 @@ from torch.utils.data import Dataset
 from hiclr.errors import InputError
 from hiclr.skeleton import NTU_25, Layout
 
-__all__ = ["Ids", "SkeletonSet"]
+__all__ = ["Ids", "MappedRows", "Positions", "SkeletonSet"]
 
 Ids = NDArray[np.int64]
 
 _SHAPE = "(N, 3, T, V, M): clips, coordinates, frames, joints, persons"
+
+
+class MappedRows:
+    """Some rows of a memory-mapped array, read when indexed: a split of NTU120 costs no memory."""
+
+    def __init__(self, base: NDArray[np.float32], rows: Ids) -> None:
+        self.base, self.rows = base, rows
+        self.shape, self.dtype = (len(rows), *base.shape[1:]), base.dtype
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> NDArray[np.float32]:
+        """Rows by integer, slice or index array, as an array in memory."""
+        return np.asarray(self.base[self.rows[index]])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.float32]:
+        return np.asarray(self[:], dtype=dtype)
+
+
+Positions = NDArray[np.float32] | MappedRows
+
+
+def take_rows(x: Positions, rows: Ids) -> Positions:
+    """Rows of positions: copied when they are in memory, left on disk when they are mapped."""
+    if isinstance(x, MappedRows):
+        return MappedRows(x.base, x.rows[rows])
+    return MappedRows(x, rows) if isinstance(x, np.memmap) else x[rows]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +76,7 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
         InputError: naming the argument, the shape wanted and the shape that came.
     """
 
-    x: NDArray[np.float32]
+    x: Positions
     y: Ids
     layout: Layout
     classes: tuple[str, ...]
@@ -96,7 +124,9 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
 
     def _check_labels(self) -> None:
         if self.y.shape != (len(self.x),):
-            raise InputError(f"y must have shape ({len(self.x)},), one label for each clip of x; it has {self.y.shape}.")
+            raise InputError(
+                f"y must have shape ({len(self.x)},), one label for each clip of x; it has {self.y.shape}."
+            )
         outside = np.flatnonzero((self.y < 0) | (self.y >= len(self.classes)))
         if len(outside):
             first = int(outside[0])
@@ -182,7 +212,7 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
         at = np.flatnonzero(at) if at.dtype == bool else at.astype(np.int64)
         return replace(
             self,
-            x=self.x[at],
+            x=take_rows(self.x, at),
             y=self.y[at],
             names=tuple(self.names[i] for i in at),
             ids={key: value[at] for key, value in self.ids.items()},
