@@ -1,0 +1,159 @@
+"""`PretrainConfig`: every setting of a pretraining run, and the two presets."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hiclr.errors import InputError
+
+__all__ = ["PRESETS", "PretrainConfig"]
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """The settings of one pretraining run; the defaults are the paper's (ST-GCN, NTU RGB+D).
+
+    Raises:
+        InputError: a value that cannot be meant; the field, what is wanted and what came are named.
+
+    Source: HiCLR (arXiv 2211.13466) and its release; the small preset: see `PRESETS`.
+    """
+
+    epochs: int = 300
+    """Passes over the training clips."""
+    batch_size: int = 128
+    """Clips per step; all clips when there are fewer. The last, incomplete batch of an epoch is left out."""
+    branches: int = 3
+    """Number of query views, from weakest to strongest; 1 is SkeletonCLR."""
+    views: Literal["paper", "small"] = "paper"
+    """Which augmentations make the views."""
+    stream: Literal["joint", "bone", "motion"] = "joint"
+    """What the encoder sees: positions, vectors from the parent joint, or differences in time."""
+    frames: int = 50
+    """Frames that the valid part of each clip is resampled to."""
+    centre: Literal["frame", "first", "none"] = "frame"
+    """Move the layout's centre joint to the origin: in each frame, by the first frame, or not."""
+    turn: bool = True
+    """Turn each clip about the vertical so that the shoulders of its first frame lie along x."""
+    channels: int = 16
+    """Channels of the encoder's first blocks (ST-GCN doubles them twice)."""
+    features: int = 256
+    """Width of the features that the encoder gives."""
+    dropout: float = 0.5
+    """Share of activations dropped in the encoder's blocks."""
+    persons: Literal["present", "all"] = "all"
+    """Average the features over the persons who are there, or over all places (empty ones included, as released)."""
+    init: Literal["default", "released"] = "released"
+    """Initial weights: torch's own, or the release's N(0, 0.02)."""
+    projection: int = 128
+    """Width of the projection that the loss compares."""
+    projection_norm: bool = False
+    """Batch norm inside the projection head."""
+    queue_size: int | None = 32768
+    """Keys kept as negatives; None: the largest multiple of the batch within half the training clips."""
+    temperature: float = 0.07
+    """Divides every similarity."""
+    teacher_temperature: float | None = None
+    """Temperature of the weaker view as teacher; None: the same as the student's."""
+    momentum: float | None = 0.999
+    """Share of the key encoder that stays at a step; None: 1 - 60 / steps, within [0.9, 0.996]."""
+    momentum_schedule: Literal["constant", "cosine"] = "constant"
+    """Keep the momentum, or raise it to 0.999 along a cosine."""
+    mining_epoch: int | None = 150
+    """Epochs after which nearest neighbours in the queue count as positives; None: never."""
+    mask_own: bool = False
+    """Leave a clip's own earlier keys out of its negatives (needed when the queue spans an epoch)."""
+    optimiser: Literal["sgd", "adamw"] = "sgd"
+    """SGD with momentum 0.9, or AdamW."""
+    lr: float = 0.1
+    """Highest learning rate."""
+    weight_decay: float = 1e-4
+    """Weight decay of every parameter."""
+    schedule: Literal["step", "cosine"] = "step"
+    """Divide the learning rate by 10 at `lr_steps`, or let it fall to 0 along a cosine."""
+    lr_steps: tuple[int, ...] = (250,)
+    """Epochs after which the step schedule divides the learning rate by 10."""
+    warmup: float = 0.0
+    """Share of all steps over which the learning rate rises from 0."""
+    clip_gradient: float | None = None
+    """Largest norm of the gradient; None: not limited."""
+    holdout: float = 0.0
+    """Share of the clips (whole subjects where known) left out of training, to choose settings by; 0: none."""
+    knn_every: int = 5
+    """Epochs between two looks at the nearest-neighbour accuracy on a part of the training set; 0: none."""
+    seed: int = 0
+    """Fixes the initial weights, the order of the clips and every draw."""
+    precision: Literal["32", "bf16-mixed"] = "32"
+    """Arithmetic of the encoder; projections, losses and weights stay in 32 bit."""
+    device: str = "auto"
+    """auto (the GPU where there is one), cpu, cuda, cuda:1, mps."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "branches", "frames", "channels", "features", "projection"):
+            self._check(name, getattr(self, name) >= 1, "at least 1")
+        for name in ("temperature", "lr"):
+            self._check(name, getattr(self, name) > 0, "above 0")
+        for name in ("dropout", "warmup", "holdout"):
+            self._check(name, 0 <= getattr(self, name) < 1, "within [0, 1)")
+        for name in ("weight_decay", "knn_every"):
+            self._check(name, getattr(self, name) >= 0, "at least 0")
+        for name in ("teacher_temperature", "clip_gradient"):
+            self._check(name, getattr(self, name) is None or getattr(self, name) > 0, "above 0, or None")
+        for name in ("queue_size", "mining_epoch"):
+            self._check(name, getattr(self, name) is None or getattr(self, name) >= 1, "at least 1, or None")
+        self._check("momentum", self.momentum is None or 0 <= self.momentum <= 1, "within [0, 1], or None")
+
+    def _check(self, name: str, good: bool, wanted: str) -> None:
+        if not good:
+            raise InputError(f"{name} must be {wanted}; it is {getattr(self, name)}.")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "PretrainConfig":
+        """The settings of a run's config.json.
+
+        Raises:
+            InputError: a field this version does not know: it would be ignored in silence.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise InputError(f"The settings hold fields this version does not know: {', '.join(unknown)}.")
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**plain)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as config.json holds them."""
+        return dataclasses.asdict(self)
+
+
+PRESETS: dict[str, PretrainConfig] = {
+    "paper": PretrainConfig(),
+    # A few hundred to a few thousand clips on a CPU: at the paper's constants the loss stays at ln(1+K) there, since
+    # a momentum of 0.999 averages 1,000 steps, a queue longer than the set holds a clip's own keys, and dropout and
+    # the step schedule are made for 90,000 steps. Chosen on held-out subjects of training parts.
+    "small": PretrainConfig(
+        epochs=60,
+        batch_size=64,
+        views="small",
+        frames=32,
+        features=128,
+        dropout=0.0,
+        persons="present",
+        init="default",
+        projection_norm=True,
+        queue_size=None,
+        temperature=0.1,
+        momentum=None,
+        momentum_schedule="cosine",
+        mining_epoch=None,
+        mask_own=True,
+        optimiser="adamw",
+        lr=2e-3,
+        schedule="cosine",
+        lr_steps=(),
+        warmup=0.1,
+        clip_gradient=1.0,
+        knn_every=1,
+    ),
+}

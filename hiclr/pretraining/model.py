@@ -1,0 +1,138 @@
+"""The networks of a run from its settings, and what a run remembers of its training set."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from hiclr.datasets.base import SkeletonSet
+from hiclr.datasets.preprocessing import Preprocess
+from hiclr.encoders import STGCN, projection_head
+from hiclr.errors import InputError
+from hiclr.momentum import HiCLRModel
+from hiclr.pretraining.config import PretrainConfig
+from hiclr.pretraining.schedule import derive, queue_size
+from hiclr.runs import Run, open_run
+from hiclr.skeleton import LAYOUTS, Layout
+
+__all__ = [
+    "build_model",
+    "build_networks",
+    "coordinate_scale",
+    "describe",
+    "layout_of",
+    "prepare_run",
+    "preprocess_of",
+]
+
+
+def preprocess_of(config: PretrainConfig) -> Preprocess:
+    """The preprocessing that these settings name."""
+    return Preprocess(frames=config.frames, centre=config.centre, turn=config.turn)
+
+
+def build_networks(config: PretrainConfig, layout: Layout) -> tuple[STGCN, nn.Sequential]:
+    """Encoder and projection head with the run's own initial weights; torch's global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(config.seed, "weights").initial_seed())
+        encoder = STGCN(
+            layout,
+            channels=config.channels,
+            features=config.features,
+            dropout=config.dropout,
+            persons=config.persons,
+            init=config.init,
+        )
+        head = projection_head(
+            config.features, config.features, config.projection, norm=config.projection_norm, init=config.init
+        )
+    return encoder, head
+
+
+def build_model(config: PretrainConfig, layout: Layout, clips: int | None = None) -> HiCLRModel:
+    """The whole model of a run, with its initial weights and an empty queue.
+
+    Args:
+        config: the settings.
+        layout: the V joints.
+        clips: number of training clips, by which a queue without a set size is measured.
+    """
+    encoder, head = build_networks(config, layout)
+    size = queue_size(config, 2 * config.batch_size if clips is None else clips)
+    return HiCLRModel(encoder, head, size, config.projection)
+
+
+def coordinate_scale(clips: SkeletonSet) -> float:
+    """Median length of a bone over up to 256 clips, in the set's unit (metres wanted); 0 when nobody is there."""
+    index = np.unique(np.linspace(0, len(clips) - 1, min(len(clips), 256)).astype(np.int64))
+    x = clips.clips(index)
+    child, parent = (list(end) for end in zip(*clips.layout.bones, strict=True)) if clips.layout.bones else ([], [])
+    length = (x[:, :, :, child] - x[:, :, :, parent]).norm(dim=1)
+    length = length[length > 0]
+    return float(length.median()) if len(length) else 0.0
+
+
+def _digest(words: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()
+
+
+def describe(train: SkeletonSet) -> dict[str, Any]:
+    """What a run keeps of its training set: enough to rebuild the encoder, and to say what differs later."""
+    layout = train.layout
+    return {
+        "source": train.source,
+        "synthetic": train.synthetic,
+        "clips": len(train),
+        "frames": train.x.shape[2],
+        "persons": train.x.shape[4],
+        "classes": list(train.classes),
+        "preprocessing": list(train.preprocessing),
+        "scale": round(coordinate_scale(train), 6),
+        "layout": {
+            "name": layout.name,
+            "joints": layout.joints,
+            "parents": layout.parents,
+            "pairs": layout.pairs,
+            "centre": layout.centre,
+            "shoulders": layout.shoulders,
+        },
+        "names_digest": _digest(train.names),
+        "sorted_names_digest": _digest(sorted(train.names)),
+        "labels_digest": hashlib.sha256(np.ascontiguousarray(train.y).tobytes()).hexdigest(),
+        "fingerprint": train.fingerprint,
+    }
+
+
+def layout_of(data: Mapping[str, Any]) -> Layout:
+    """The layout that a run was trained with.
+
+    Raises:
+        InputError: the run's data.json names none.
+    """
+    try:
+        kept = data["layout"]
+        layout = Layout(
+            name=kept["name"],
+            joints=tuple(kept["joints"]),
+            parents=tuple(kept["parents"]),
+            pairs=tuple((left, right) for left, right in kept["pairs"]),
+            centre=kept["centre"],
+            shoulders=None if kept["shoulders"] is None else tuple(kept["shoulders"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise InputError(f"data.json of the run does not name its layout ({error!r}). Put the file back.") from error
+    known = LAYOUTS.get(layout.name)
+    return known if known == layout else layout
+
+
+def prepare_run(path: Path | str, config: PretrainConfig, train: SkeletonSet) -> Run:
+    """The run folder for these settings and this training set: new, or the one to go on with.
+
+    Raises:
+        InputError: the folder holds a run with other settings or other data; see `open_run`.
+    """
+    return open_run(path, config.to_dict(), describe(train))
