@@ -33,15 +33,15 @@ def spatial_partition(layout: Layout, reach: int | None = 1) -> Tensor:
     Convention: entry [k, v, w] carries joint v to joint w. Each joint w takes the plain mean over itself and its bone
     neighbours v; that mean is divided into three groups by distance from the layout's centre joint:
 
-        0  v is as far from the centre as w (w itself included)
-        1  v is farther from the centre than w
-        2  v is nearer to the centre than w
+        0  w itself
+        1  neighbours that are farther from the centre than w, or count as equally far
+        2  neighbours that are nearer to the centre
 
     Args:
         layout: the V joints; its `centre` is the centre of gravity here.
         reach: distances above this count as equal. 1 is the release's graph: it measures distances one bone far, so
-            every bone that does not touch the centre or one of its neighbours falls in group 0. None measures
-            all distances, as the text of the ST-GCN paper has it.
+            a bone that touches neither the centre nor a neighbour of it lies in group 1 in both directions.
+            None measures all distances, as the text of the ST-GCN paper has it.
 
     Returns:
         (3, V, V) float32; the sum over the groups has columns that sum to 1.
@@ -56,6 +56,7 @@ def spatial_partition(layout: Layout, reach: int | None = 1) -> Tensor:
         links[child, parent] = links[parent, child] = 1
     mean = links / links.sum(dim=0)
     d = torch.tensor(distance)
-    sender, receiver = d[:, None], d[None, :]
-    groups = torch.stack([sender == receiver, sender > receiver, sender < receiver])
+    itself = torch.eye(count, dtype=torch.bool)
+    nearer = d[:, None] < d[None, :]  # [sender, receiver]
+    groups = torch.stack([itself, ~itself & ~nearer, nearer])
     return (groups * mean).float()
