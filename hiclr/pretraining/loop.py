@@ -21,7 +21,7 @@ from hiclr.losses import growing_loss, pretext_top1, similarity_logits
 from hiclr.pretraining.config import PretrainConfig
 from hiclr.pretraining.feed import Feed, name_some, watch_split
 from hiclr.pretraining.model import build_model, preprocess_of
-from hiclr.pretraining.process import StopFlag, Stopped, keep_memory, progress
+from hiclr.pretraining.process import StopFlag, Stopped, keep_memory, pick_device, progress
 from hiclr.pretraining.schedule import batch_size, derive, key_momentum, learning_rate, mining
 from hiclr.runs import Row, Run
 
@@ -262,20 +262,11 @@ def _optimiser(config: PretrainConfig, parameters: Iterable[torch.nn.Parameter])
 
 def _fabric(config: PretrainConfig) -> Fabric:
     """Device and precision as asked for, or the nearest there is, which is said."""
-    kind, _, number = config.device.partition(":")
-    kind = {"gpu": "cuda"}.get(kind, kind)
-    if kind == "auto":
-        kind = "cuda" if torch.cuda.is_available() else "cpu"
-    if kind not in ("cpu", "cuda", "mps"):
-        raise InputError(f"device must be auto, cpu, cuda, cuda:1 or mps; it is {config.device!r}.")
-    if (kind == "cuda" and not torch.cuda.is_available()) or (kind == "mps" and not torch.backends.mps.is_available()):
-        _say.warning("There is no %s device here: training on the CPU.", kind)
-        kind = "cpu"
-    precision = config.precision
-    if precision == "bf16-mixed" and kind == "cuda" and not torch.cuda.is_bf16_supported():
+    device, precision = pick_device(config.device), config.precision
+    if precision == "bf16-mixed" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
         _say.warning("This GPU has no bfloat16: training in 32 bit.")
         precision = "32"
-    return Fabric(accelerator=kind, devices=[int(number or 0)] if kind == "cuda" else 1, precision=precision)
+    return Fabric(accelerator=device.type, devices=1 if device.index is None else [device.index], precision=precision)
 
 
 def _cuda_devices(device: torch.device) -> list[int]:
