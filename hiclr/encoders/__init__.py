@@ -2,7 +2,9 @@
 
 from hiclr.encoders.graph import hops_from, spatial_partition
 from hiclr.encoders.heads import linear_head, projection_head
+from hiclr.encoders.released import load_released, released_names
 from hiclr.encoders.stgcn import STGCN, Init, Persons, initialise
+from hiclr.encoders.weights import load_weights, strip_module
 
 __all__ = [
     "STGCN",
@@ -11,6 +13,10 @@ __all__ = [
     "hops_from",
     "initialise",
     "linear_head",
+    "load_released",
+    "load_weights",
     "projection_head",
+    "released_names",
     "spatial_partition",
+    "strip_module",
 ]
