@@ -23,9 +23,9 @@ from hiclr.errors import InputError
 from hiclr.pretraining.config import PretrainConfig
 from hiclr.pretraining.feed import Feed
 from hiclr.pretraining.model import build_networks, coordinate_scale, layout_of, preprocess_of
-from hiclr.pretraining.process import keep_memory, pick_device, progress
+from hiclr.pretraining.process import keep_memory, progress
 from hiclr.pretraining.schedule import derive
-from hiclr.runs import Run, load_run, write_atomically
+from hiclr.runs import Run, load_run, pick_device, write_atomically
 from hiclr.skeleton import Layout
 
 __all__ = ["CLEAN", "Array", "Features", "extract", "features", "load_encoder", "random_encoder", "view_names"]

@@ -33,7 +33,7 @@ from torch import Tensor
 import hiclr
 from hiclr.errors import InputError
 
-__all__ = ["Row", "Run", "environment", "load_run", "open_run", "write_atomically", "write_json"]
+__all__ = ["Row", "Run", "environment", "load_run", "open_run", "pick_device", "write_atomically", "write_json"]
 
 Row = dict[str, Any]
 
@@ -120,9 +120,33 @@ def _commit() -> str | None:
     return done.stdout.strip() or None
 
 
+def pick_device(name: str, quiet: bool = False) -> torch.device:
+    """The device of this name, or the CPU, which is said, where it is missing. "auto": the GPU where there is one.
+
+    Raises:
+        InputError: no name of a device.
+    """
+    kind, _, number = name.partition(":")
+    kind = {"gpu": "cuda"}.get(kind, kind)
+    if kind == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
+    if kind not in ("cpu", "cuda", "mps") or not (number or "0").isdecimal():
+        raise InputError(f"device must be auto, cpu, cuda, cuda:1 or mps; it is {name!r}.")
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.device_count() > int(number or 0),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not there[kind]:
+        if not quiet:
+            _say.warning("There is no device %s here: computing on the CPU.", name)
+        kind = "cpu"
+    return torch.device(kind, int(number or 0)) if kind == "cuda" else torch.device(kind)
+
+
 def environment(device: str = "cpu", ranks: int = 1) -> dict[str, Any]:
     """What a result may depend on besides settings and data; no environment variables, user or host names."""
-    kind = torch.device(device).type
+    used = pick_device(device, quiet=True)
     return {
         "hiclr": hiclr.__version__,
         "commit": _commit(),
@@ -130,7 +154,7 @@ def environment(device: str = "cpu", ranks: int = 1) -> dict[str, Any]:
         "torch": torch.__version__,
         "numpy": np.__version__,
         "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name(torch.device(device)) if kind == "cuda" else kind,
+        "device": torch.cuda.get_device_name(used) if used.type == "cuda" else used.type,
         "system": platform.system(),
         "machine": platform.machine(),
         "ranks": ranks,
@@ -389,7 +413,8 @@ def _data_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[st
     """What of the data changed, in words where a digest alone would say nothing."""
     if old.get("fingerprint") == new.get("fingerprint"):
         return []
-    plain = [key for key in new if not str(key).endswith(("fingerprint", "digest"))]
+    derived = ("fingerprint", "digest", "scale")  # they say that something changed, not what
+    plain = [key for key in new if not str(key).endswith(derived)]
     found = _differences({k: old.get(k) for k in plain}, {k: new[k] for k in plain}, free=())
     if old.get("names_digest") != new.get("names_digest"):
         same = old.get("sorted_names_digest") == new.get("sorted_names_digest")
@@ -418,7 +443,7 @@ def open_run(path: Path | str, config: Mapping[str, Any], data: Mapping[str, Any
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"The run folder {folder} cannot be made ({error.strerror or error}).") from error
-    now = _plain(environment(_device_of(settings)))
+    now = _plain(environment(str(settings.get("device", "cpu"))))
     if not (folder / "config.json").exists():
         return _create(folder, settings, described, now)
     run = load_run(folder)
@@ -435,13 +460,6 @@ def open_run(path: Path | str, config: Mapping[str, Any], data: Mapping[str, Any
     run.config = settings
     _compare_environment(run, now)
     return run
-
-
-def _device_of(config: Mapping[str, Any]) -> str:
-    device = str(config.get("device", "cpu"))
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device if device != "gpu" else "cuda"
 
 
 def _create(folder: Path, config: dict[str, Any], data: dict[str, Any], now: dict[str, Any]) -> Run:

@@ -11,7 +11,7 @@ from hiclr.pretraining.model import (
     prepare_run,
     preprocess_of,
 )
-from hiclr.pretraining.process import Stopped, keep_memory, pick_device, progress
+from hiclr.pretraining.process import Stopped, keep_memory, progress
 from hiclr.pretraining.schedule import batch_size, derive, key_momentum, learning_rate, mining, queue_size
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "layout_of",
     "learning_rate",
     "mining",
-    "pick_device",
     "prepare_run",
     "preprocess_of",
     "pretrain",

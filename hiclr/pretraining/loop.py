@@ -21,9 +21,9 @@ from hiclr.losses import growing_loss, pretext_top1, similarity_logits
 from hiclr.pretraining.config import PretrainConfig
 from hiclr.pretraining.feed import Feed, name_some, watch_split
 from hiclr.pretraining.model import build_model, preprocess_of
-from hiclr.pretraining.process import StopFlag, Stopped, keep_memory, pick_device, progress
+from hiclr.pretraining.process import StopFlag, Stopped, keep_memory, progress
 from hiclr.pretraining.schedule import batch_size, derive, key_momentum, learning_rate, mining
-from hiclr.runs import Row, Run
+from hiclr.runs import Row, Run, pick_device
 
 __all__ = ["pretrain"]
 

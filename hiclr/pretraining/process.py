@@ -1,7 +1,6 @@
 """What training asks of the process it runs in: signals, a progress bar, memory that stays."""
 
 import ctypes
-import logging
 import platform
 import signal
 import sys
@@ -9,14 +8,9 @@ import threading
 from types import FrameType
 from typing import Any
 
-import torch
 from tqdm.auto import tqdm
 
-from hiclr.errors import InputError
-
-__all__ = ["StopFlag", "Stopped", "keep_memory", "pick_device", "progress"]
-
-_say = logging.getLogger(__name__)
+__all__ = ["StopFlag", "Stopped", "keep_memory", "progress"]
 
 
 class Stopped(KeyboardInterrupt):
@@ -61,29 +55,6 @@ def progress(total: int, done: int, unit: str = "step", delay: float = 0) -> tqd
     """
     watched = sys.stderr.isatty() or "ipykernel" in sys.modules
     return tqdm(total=total, initial=done, unit=unit, delay=delay, disable=not watched, leave=False, dynamic_ncols=True)
-
-
-def pick_device(name: str) -> torch.device:
-    """The device of this name, or the CPU, which is said, where it is missing. "auto": the GPU where there is one.
-
-    Raises:
-        InputError: no name of a device.
-    """
-    kind, _, number = name.partition(":")
-    kind = {"gpu": "cuda"}.get(kind, kind)
-    if kind == "auto":
-        kind = "cuda" if torch.cuda.is_available() else "cpu"
-    if kind not in ("cpu", "cuda", "mps") or not (number or "0").isdecimal():
-        raise InputError(f"device must be auto, cpu, cuda, cuda:1 or mps; it is {name!r}.")
-    there = {
-        "cpu": True,
-        "cuda": torch.cuda.device_count() > int(number or 0),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if not there[kind]:
-        _say.warning("There is no device %s here: computing on the CPU.", name)
-        kind = "cpu"
-    return torch.device(kind, int(number or 0)) if kind == "cuda" else torch.device(kind)
 
 
 _kept = False
