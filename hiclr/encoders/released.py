@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from hiclr.encoders.graph import spatial_partition
 from hiclr.encoders.heads import linear_head, projection_head
 from hiclr.encoders.stgcn import STGCN, Persons
-from hiclr.encoders.weights import load_weights, strip_module
+from hiclr.encoders.weights import examples, load_weights, strip_module
 from hiclr.errors import InputError
 from hiclr.skeleton import NTU_25, Layout
 
@@ -66,12 +66,12 @@ def released_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if unknown or not state:
         raise InputError(
             f"These are no weights of the released ST-GCN: {len(unknown)} of {len(state)} names are unknown"
-            + (f" ({', '.join(unknown[:3])}, …)" if unknown else "")
+            + (f" ({examples(unknown)})" if unknown else "")
             + '. Names such as "st_gcn_networks.0.gcn.conv.weight" are wanted, with or without "module." before them.'
         )
     translated = {str(_ours(name)): value for name, value in state.items()}
     for name, value in translated.items():
-        if re.search(r"graph\.(weight|bias)$", name) and value.shape[0] % _GROUPS == 0:
+        if re.search(r"\.graph\.(weight|bias)$", name) and value.shape[0] % _GROUPS == 0:
             shape = (_GROUPS, value.shape[0] // _GROUPS, *value.shape[1:2])
             translated[name] = value.reshape(shape) if value.numel() == torch.Size(shape).numel() else value
     return translated
@@ -92,15 +92,17 @@ def load_released(
         InputError: unknown, missing or misshapen entries, with counts and examples; or weights for another graph.
     """
     ours = released_names(state)
-    sizes = ("encoder.blocks.0.graph.weight", "encoder.blocks.9.graph.weight", "encoder.blocks.0.temporal.weight")
-    absent = [name for name in (*sizes, "head.0.weight", "encoder.adjacency") if name not in ours]
+    wanted = {"blocks.0.graph.weight": 3, "blocks.9.graph.weight": 3, "blocks.0.temporal.weight": 4, "adjacency": 3}
+    sizes = {f"encoder.{name}": axes for name, axes in wanted.items()} | {"head.0.weight": 2}
+    absent = [name for name, axes in sizes.items() if name not in ours or ours[name].dim() != axes]
     if absent:
         raise InputError(
-            f"The released weights are incomplete: {len(ours)} entries, without those that hold {', '.join(absent)} here. "
+            f"The released weights are incomplete: of {len(ours)} entries none is read here as {', '.join(absent)}. "
             "Give the whole state dict."
         )
-    (_, channels, _), (_, features, _) = (ours[name].shape for name in sizes[:2])
-    encoder = STGCN(layout, channels, features, ours[sizes[2]].shape[2], dropout, persons)
+    channels, features = (ours[f"encoder.blocks.{i}.graph.weight"].shape[1] for i in (0, 9))
+    kernel = ours["encoder.blocks.0.temporal.weight"].shape[2]
+    encoder = STGCN(layout, channels, features, kernel, dropout, persons)
     first = ours["head.0.weight"].shape
     head = linear_head(features, first[0])
     if "head.2.weight" in ours:

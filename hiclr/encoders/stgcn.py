@@ -32,7 +32,7 @@ class GraphConvolution(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, groups: int, joints: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(groups, outputs, inputs))
+        self.weight = nn.Parameter(torch.randn(groups, outputs, inputs) * math.sqrt(2 / inputs))
         self.bias = nn.Parameter(torch.zeros(groups, outputs))
         self.importance = nn.Parameter(torch.ones(groups, joints, joints))
 
@@ -180,7 +180,7 @@ class STGCN(nn.Module):
         rows = x.permute(0, 4, 2, 3, 1).reshape(clips * persons, frames, joints, 3)
         if self.persons == "all" or persons == 1:
             return self._encode(rows).view(clips, persons, -1).mean(dim=1)
-        present = rows.view(clips, persons, -1).ne(0).any(dim=2)  # (N, M)
+        present = x.ne(0).flatten(1, 3).any(dim=1)  # (N, M)
         present[:, 0] |= ~present.any(dim=1)
         kept = present.flatten().nonzero().squeeze(1)
         encoded = self._encode(rows.index_select(0, kept))

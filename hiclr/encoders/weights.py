@@ -18,7 +18,8 @@ def strip_module(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return dict(state)
 
 
-def _examples(names: list[str]) -> str:
+def examples(names: list[str]) -> str:
+    """The first few names, for a message."""
     return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
 
 
@@ -45,9 +46,10 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], source: str = "
     ]
     if missing or unknown or misfits:
         kinds = {"missing": missing, "unknown": unknown, "of another shape": misfits}
-        faults = "; ".join(f"{len(names)} {kind} ({_examples(names)})" for kind, names in kinds.items() if names)
+        faults = "; ".join(f"{len(names)} {kind} ({examples(names)})" for kind, names in kinds.items() if names)
         raise InputError(
-            f"{source} does not fit the network: {len(common) - len(misfits)} of {len(wanted)} entries match; {faults}. "
+            f"{source} does not fit the network: "
+            f"{len(common) - len(misfits)} of {len(wanted)} entries match; {faults}. "
             "Nothing was loaded. Use the settings the weights were made with, and names as they were saved."
         )
     module.load_state_dict(state)

@@ -51,12 +51,14 @@ def growing_loss(
     """
     if not branches:
         raise InputError("At least one branch is wanted: the embeddings of the weakest view.")
+    teacher = temperature if teacher_temperature is None else teacher_temperature
+    if not teacher > 0:
+        raise InputError(f"The teacher's temperature must be above 0; it is {teacher}.")
     exclude = None if ids is None or queue_ids is None else own_keys(ids, queue_ids)
     logits = [similarity_logits(z, key, queue, temperature, exclude) for z in branches]
     positives = None if mining is None else nearest_neighbours(logits, mining)
-    sharpen = 1.0 if teacher_temperature is None else temperature / teacher_temperature
     terms = {"info_nce": info_nce(logits[0], positives)}
-    steps = [consistency(strong, weak * sharpen) for weak, strong in pairwise(logits)]
+    steps = [consistency(strong, weak * (temperature / teacher)) for weak, strong in pairwise(logits)]
     terms |= {f"consistency_{i}": step for i, step in enumerate(steps, start=1)}
     loss = terms["info_nce"] + torch.stack(steps).mean() if steps else terms["info_nce"]
     return {"loss": loss, **terms}

@@ -1,0 +1,302 @@
+"""Encoders: the graph, ST-GCN against a plain double loop, persons, heads, released names."""
+
+import re
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from hiclr.encoders import (
+    STGCN,
+    hops_from,
+    linear_head,
+    load_released,
+    load_weights,
+    projection_head,
+    released_names,
+    spatial_partition,
+)
+from hiclr.encoders.stgcn import Block, GraphConvolution
+from hiclr.errors import InputError
+from hiclr.skeleton import BANDAI_21, LAYOUTS, NTU_25, Layout
+
+CHAIN = Layout("chain", ("a", "b", "c", "d"), (0, 0, 1, 2), (), centre=0)
+
+
+def clips(count: int, persons: int = 2, frames: int = 16, layout: Layout = NTU_25, seed: int = 0) -> Tensor:
+    generator = Generator().manual_seed(seed)
+    return 0.5 * torch.randn(count, 3, frames, layout.num_joints, persons, generator=generator)
+
+
+def small(layout: Layout = NTU_25, **settings: object) -> STGCN:
+    torch.manual_seed(0)
+    return STGCN(layout, **{"channels": 4, "features": 12, "dropout": 0.0, **settings}).eval()  # type: ignore[arg-type]
+
+
+# the graph
+
+
+def test_hops_count_bones() -> None:
+    assert hops_from(CHAIN, 0) == (0, 1, 2, 3)
+    assert hops_from(CHAIN, 2) == (2, 1, 0, 1)
+
+
+def test_a_chain_is_divided_as_worked_out_by_hand() -> None:
+    # a-b-c-d with centre a; the mean over a joint and its neighbours has weights 1/2 at the ends, 1/3 inside
+    itself, farther, nearer = spatial_partition(CHAIN, reach=None)
+    half, third = 1 / 2, 1 / 3
+    torch.testing.assert_close(itself, torch.diag(torch.tensor([half, third, third, half])))
+    wanted = torch.zeros(4, 4)
+    wanted[1, 0], wanted[2, 1], wanted[3, 2] = half, third, third  # from the outer joint to the inner one
+    torch.testing.assert_close(farther, wanted)
+    wanted = torch.zeros(4, 4)
+    wanted[0, 1], wanted[1, 2], wanted[2, 3] = third, third, half
+    torch.testing.assert_close(nearer, wanted)
+
+
+def test_beyond_its_reach_the_released_graph_sees_no_direction() -> None:
+    full, released = spatial_partition(CHAIN, reach=None), spatial_partition(CHAIN)
+    torch.testing.assert_close(released[2, 1, 2], full[2, 1, 2])  # b is one bone from the centre, c is beyond
+    assert released[2, 2, 3] == 0 and released[1, 2, 3] == full[2, 2, 3]  # c and d are both beyond
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=lambda layout: layout.name)
+@pytest.mark.parametrize("reach", [1, 2, None])
+def test_every_joint_takes_a_mean_over_itself_and_its_neighbours(layout: Layout, reach: int | None) -> None:
+    partition = spatial_partition(layout, reach)
+    torch.testing.assert_close(partition.sum(dim=(0, 1)), torch.ones(layout.num_joints))
+    assert int((partition > 0).sum()) == 3 * layout.num_joints - 2  # V times itself, 2 (V - 1) ends of bones
+    assert int(((partition > 0).sum(dim=0) > 1).sum()) == 0  # no edge lies in two groups
+
+
+# ST-GCN
+
+
+def test_graph_convolution_equals_its_formula() -> None:
+    torch.manual_seed(0)
+    layer = GraphConvolution(2, 5, 3, 4)
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter)
+    adjacency, x = spatial_partition(CHAIN), torch.randn(2, 3, 4, 2)
+    wanted = torch.zeros(2, 3, 4, 5)
+    for k in range(3):
+        for v in range(4):
+            for w in range(4):
+                weighted = layer.importance[k, v, w] * adjacency[k, v, w]
+                wanted[:, :, w] += (weighted * (x[:, :, v] @ layer.weight[k].t() + layer.bias[k])).detach()
+    torch.testing.assert_close(layer(x, adjacency), wanted)
+
+
+@pytest.mark.parametrize(("stride", "frames"), [(1, 10), (2, 5)])
+def test_a_block_equals_the_released_order_of_layers(stride: int, frames: int) -> None:
+    torch.manual_seed(0)
+    block = Block(4, 6, 3, 4, kernel=3, stride=stride).eval()
+    x, adjacency = torch.randn(2, 4, 10, 4), spatial_partition(CHAIN)
+    mixed = torch.einsum("kov,nvtj->nkotj", block.graph.weight, x) + block.graph.bias[:, :, None, None]
+    h = torch.einsum("nkotv,kvw->notw", mixed, adjacency * block.graph.importance)
+    h = block.norm_temporal(block.temporal(block.norm_graph(h).relu()))
+    assert block.shortcut is not None
+    out = block(x.contiguous(memory_format=torch.channels_last), adjacency)
+    torch.testing.assert_close(out, (h + block.shortcut(x)).relu())
+    assert out.shape == (2, 6, frames, 4)
+
+
+def test_the_sizes_are_those_of_the_release() -> None:
+    encoder = STGCN(NTU_25, channels=16, features=256)
+    assert sum(p.numel() for p in encoder.parameters()) == pytest.approx(
+        0.821e6, rel=1e-3
+    )  # published: 0.85 M, head in
+    assert encoder(clips(2, frames=50)).shape == (2, encoder.features)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=lambda layout: layout.name)
+def test_any_layout_frames_and_persons(layout: Layout) -> None:
+    encoder = small(layout)
+    for persons, frames in ((1, 8), (3, 11)):
+        assert encoder(clips(2, persons, frames, layout)).shape == (2, 12)
+
+
+def test_clips_do_not_mix_in_evaluation_mode() -> None:
+    encoder, x = small(), clips(5)
+    torch.testing.assert_close(encoder(x)[2:3], encoder(x[2:3]))
+
+
+@pytest.mark.parametrize("persons", ["present", "all"])
+def test_gradients_reach_every_parameter(persons: str) -> None:
+    encoder = small(persons=persons).train()
+    encoder(clips(4)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() and p.grad.any() for p in encoder.parameters())
+
+
+def test_default_weights_keep_the_features_and_released_ones_lose_them() -> None:
+    x = clips(16, persons=1)
+    torch.manual_seed(0)
+    spread = STGCN(NTU_25, features=64).eval()(x).std(dim=0).mean()
+    lost = STGCN(NTU_25, features=64, init="released").eval()(x).std(dim=0).mean()
+    assert 0.01 < spread < 100
+    assert lost < 1e-4
+
+
+def test_a_short_mixed_precision_run_stays_near_full_precision() -> None:
+    encoder, x = small(channels=16, features=64), clips(4)
+    with torch.autocast("cpu", torch.bfloat16):
+        near = encoder(x).float()
+    full = encoder(x)
+    assert (near - full).abs().max() < 0.05 * full.abs().max()
+
+
+# persons
+
+
+def test_absent_persons_cost_nothing_and_change_nothing() -> None:
+    encoder, x = small(), clips(6)
+    x[:4, ..., 1] = 0
+    rows: list[int] = []
+    encoder.blocks[0].register_forward_hook(lambda _, inputs, __: rows.append(len(inputs[0])))
+    features = encoder(x)
+    assert rows == [4 + 2 * 2]
+    torch.testing.assert_close(features[:4], encoder(x[:4, ..., :1]))
+    each = torch.stack([encoder(x[4:, ..., [m]]) for m in (0, 1)])
+    torch.testing.assert_close(features[4:], each.mean(dim=0))
+
+
+def test_a_person_counts_wherever_it_is_stored() -> None:
+    encoder, x = small(), clips(3)
+    x[..., 0] = 0
+    torch.testing.assert_close(encoder(x), encoder(x.flip(-1)))
+
+
+def test_the_released_mean_takes_absent_persons_in() -> None:
+    encoder, x = small(persons="all"), clips(2)
+    x[..., 1] = 0
+    nobody = encoder(torch.zeros_like(x[..., :1]))
+    torch.testing.assert_close(encoder(x), (encoder(x[..., :1]) + nobody) / 2)
+
+
+def test_a_clip_without_anybody_has_the_features_of_zeros() -> None:
+    encoder, x = small(), clips(3)
+    x[1] = 0
+    features = encoder(x)
+    assert features.isfinite().all()
+    torch.testing.assert_close(features[1:2], encoder(torch.zeros_like(x[:1, ..., :1])))
+
+
+# refusals, heads, weights
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"kernel": 8}, "odd"),
+        ({"features": 0}, "at least 1"),
+        ({"dropout": 1.0}, "dropout"),
+        ({"persons": "some"}, "present, all"),
+        ({"init": "zero"}, "default, released"),
+    ],
+)
+def test_wrong_settings_are_refused(settings: dict[str, object], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        small(**settings)
+
+
+def test_clips_of_another_layout_are_refused_by_shape() -> None:
+    with pytest.raises(InputError, match=r"25, M.*ntu25.*\(2, 3, 16, 21, 2\)"):
+        small()(clips(2, layout=BANDAI_21))
+
+
+def test_heads_have_the_widths_and_layers_asked_for() -> None:
+    assert projection_head(6, 5, 4)(torch.zeros(3, 6)).shape == (3, 4)
+    assert [type(layer).__name__ for layer in projection_head(6, 5, 4, norm=True)] == [
+        "Linear",
+        "BatchNorm1d",
+        "ReLU",
+        "Linear",
+    ]
+    assert linear_head(6, 2)(torch.zeros(3, 6)).shape == (3, 2)
+    with pytest.raises(InputError, match="hidden"):
+        projection_head(6, 0, 4)
+
+
+def released_state(mlp: bool = False) -> dict[str, Tensor]:
+    """A state dict under the release's names, from one of ours; written out again, independently of the reader."""
+    torch.manual_seed(1)
+    encoder = STGCN(NTU_25, channels=2, features=9)
+    head = projection_head(9, 9, 7) if mlp else linear_head(9, 7)
+    state = {"A": encoder.adjacency}
+    state |= {f"data_bn.{k}": v for k, v in encoder.norm.state_dict().items()}
+    for i, block in enumerate(encoder.blocks):
+        theirs = f"st_gcn_networks.{i}"
+        parts = {"tcn.0": block.norm_graph, "tcn.2": block.temporal, "tcn.3": block.norm_temporal}
+        parts |= {} if block.shortcut is None else {"residual": block.shortcut}
+        state |= {f"{theirs}.{name}.{k}": v for name, part in parts.items() for k, v in part.state_dict().items()}
+        state[f"{theirs}.gcn.conv.weight"] = block.graph.weight.flatten(0, 1)[:, :, None, None].detach()
+        state[f"{theirs}.gcn.conv.bias"] = block.graph.bias.flatten().detach()
+        state[f"edge_importance{i + 1}"] = block.graph.importance.detach()
+    layers = {"fc.0": head[0], "fc.2": head[2]} if mlp else {"fc": head[0]}
+    state |= {f"{name}.{k}": v for name, layer in layers.items() for k, v in layer.state_dict().items()}
+    for name, value in state.items():
+        if name != "A" and value.is_floating_point():
+            value.copy_(torch.rand_like(value) + 0.5)
+    return {name: value.clone() for name, value in state.items()}
+
+
+@pytest.mark.parametrize("mlp", [False, True])
+def test_released_weights_arrive_entry_by_entry(mlp: bool) -> None:
+    state = released_state(mlp)
+    encoder, head = load_released(state)
+    assert encoder.persons == "all" and not encoder.training and not head.training
+    edges = encoder.blocks[9].graph.importance
+    torch.testing.assert_close(edges.detach(), state["edge_importance10"])
+    weight = state["st_gcn_networks.4.gcn.conv.weight"]
+    torch.testing.assert_close(encoder.blocks[4].graph.weight[1].detach(), weight[4:8, :, 0, 0])
+    assert head(encoder(clips(2))).shape == (2, 7)
+    assert len(head) == (3 if mlp else 1)
+
+
+def test_prefixes_of_wrappers_and_of_whole_checkpoints_are_accepted() -> None:
+    state = released_state()
+    wanted = released_names(state)
+    whole = {f"encoder_q.{k}": v for k, v in state.items()} | {f"encoder_k.{k}": v for k, v in state.items()}
+    whole |= {"queue": torch.zeros(7, 8), "queue_ptr": torch.zeros(1), "mask_param": torch.zeros(1)}
+    for wrapped in ({f"module.{k}": v for k, v in state.items()}, whole, {f"module.{k}": v for k, v in whole.items()}):
+        assert released_names(wrapped).keys() == wanted.keys()
+
+
+def test_a_renamed_prefix_is_refused_with_counts_and_examples() -> None:
+    state = {f"backbone.{k}": v for k, v in released_state().items()}
+    with pytest.raises(InputError, match=rf"{len(state)} of {len(state)} names are unknown \(backbone\.A, "):
+        load_released(state)
+
+
+def test_missing_and_misshapen_entries_are_refused_with_counts_and_examples() -> None:
+    state = released_state()
+    del state["st_gcn_networks.3.tcn.2.bias"], state["data_bn.weight"]
+    state["edge_importance2"] = torch.ones(3, 20, 20)
+    with pytest.raises(InputError) as refusal:
+        load_released(state)
+    text = str(refusal.value)
+    assert "2 missing" in text and "encoder.norm.weight" in text and "encoder.blocks.3.temporal.bias" in text
+    assert re.search(r"1 of another shape \(.*\(3, 25, 25\), got \(3, 20, 20\)", text)
+    with pytest.raises(InputError, match="incomplete"):
+        load_released({"A": state["A"]})
+
+
+def test_weights_for_another_graph_are_refused() -> None:
+    state = released_state()
+    state["A"][0, 0, 0] = 0.9
+    with pytest.raises(InputError, match="another graph"):
+        load_released(state)
+
+
+def test_own_weights_load_all_or_nothing() -> None:
+    source, target = small(), small(channels=5)
+    before = {k: v.clone() for k, v in target.state_dict().items()}
+    with pytest.raises(InputError, match="of another shape"):
+        load_weights(target, source.state_dict())
+    with pytest.raises(InputError, match=r"0 of \d+ entries match; \d+ missing \(.*\); \d+ unknown \(wrong\."):
+        load_weights(target, {f"wrong.{k}": v for k, v in before.items()})
+    assert all(torch.equal(v, before[k]) for k, v in target.state_dict().items())
+    torch.manual_seed(5)
+    again = STGCN(NTU_25, 4, 12)
+    load_weights(again, {f"module.{k}": v for k, v in source.state_dict().items()})
+    torch.testing.assert_close(again.eval()(clips(2)), source(clips(2)))

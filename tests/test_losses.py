@@ -1,0 +1,208 @@
+"""Losses: values worked out by hand, gradients where they belong and nowhere else."""
+
+import math
+
+import pytest
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import normalize
+
+from hiclr.errors import InputError
+from hiclr.losses import (
+    consistency,
+    growing_loss,
+    info_nce,
+    nearest_neighbours,
+    own_keys,
+    pretext_top1,
+    similarity_logits,
+)
+
+
+def units(*shape: int, seed: int = 0, dim: int = -1) -> Tensor:
+    return normalize(torch.randn(*shape, generator=Generator().manual_seed(seed)), dim=dim)
+
+
+def batch(count: int = 6, width: int = 8, capacity: int = 20) -> tuple[list[Tensor], Tensor, Tensor]:
+    branches = [units(count, width, seed=i).requires_grad_() for i in range(3)]
+    return branches, units(count, width, seed=7), units(width, capacity, seed=8, dim=0)
+
+
+# one similarity, one loss
+
+
+def test_logits_hold_the_own_key_first() -> None:
+    z = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    key = torch.tensor([[0.6, 0.8], [0.6, 0.8]])
+    queue = torch.tensor([[1.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+    wanted = torch.tensor([[0.6, 1.0, 0.0, -1.0], [0.8, 0.0, 1.0, 0.0]]) / 0.5
+    torch.testing.assert_close(similarity_logits(z, key, queue, 0.5), wanted)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_sharp_temperature_stays_finite_in_every_precision(dtype: torch.dtype) -> None:
+    # z = key, queue = -key: -log(1 / (1 + 512 exp(-2/.07))) < 1e-3. The reverse: ln(512) + 2/.07 = 34.81
+    key = torch.eye(4, dtype=dtype)
+    easy_queue = -key[:1].t().expand(4, 512).contiguous()
+    for z, queue, low, high in ((key[:1], easy_queue, 0.0, 1e-3), (-key[:1], easy_queue, 34.80, 34.82)):
+        leaf = z.clone().requires_grad_()
+        loss = info_nce(similarity_logits(leaf, key[:1], queue, 0.07))
+        loss.backward()
+        assert low <= loss.item() <= high
+        assert leaf.grad is not None and leaf.grad.isfinite().all()
+    assert math.log(512) + 2 / 0.07 == pytest.approx(34.81, abs=0.005)
+
+
+def test_autocast_does_not_coarsen_the_logits() -> None:
+    z, key, queue = units(4, 16), units(4, 16, seed=1), units(16, 9, seed=2, dim=0)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = similarity_logits(z, key, queue, 0.07)
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits, similarity_logits(z, key, queue, 0.07))
+
+
+def test_a_know_nothing_encoder_pays_ln_of_all_keys() -> None:
+    assert info_nce(torch.zeros(3, 1 + 32768)).item() == pytest.approx(math.log(32769), rel=1e-6)
+
+
+def test_several_positives_share_the_row_evenly() -> None:
+    # softmax of (ln 4, ln 3, ln 2, ln 1) is (.4, .3, .2, .1)
+    logits = torch.tensor([[4.0, 3.0, 2.0, 1.0]]).log()
+    chosen = torch.tensor([[True, False, True, False]])
+    assert info_nce(logits, chosen).item() == pytest.approx(-(math.log(0.4) + math.log(0.2)) / 2, rel=1e-6)
+    assert info_nce(logits).item() == pytest.approx(-math.log(0.4), rel=1e-6)
+
+
+def test_rows_weigh_the_same_however_many_positives_they_have() -> None:
+    logits = torch.randn(2, 6, generator=Generator().manual_seed(0))
+    chosen = torch.tensor([[True, False, False, False, False, False], [True, True, True, True, False, False]])
+    each = [info_nce(logits[i : i + 1], chosen[i : i + 1]) for i in range(2)]
+    torch.testing.assert_close(info_nce(logits, chosen), (each[0] + each[1]) / 2)
+
+
+def test_pretext_top1_counts_rows_whose_own_key_is_nearest() -> None:
+    assert pretext_top1(torch.tensor([[2.0, 1.0], [0.0, 1.0], [3.0, 0.0], [5.0, 4.0]])).item() == 0.75
+
+
+# neighbours
+
+
+def test_neighbours_are_the_union_over_branches() -> None:
+    first = torch.tensor([[9.0, 3.0, 2.0, 1.0], [9.0, 1.0, 2.0, 3.0]])
+    second = torch.tensor([[9.0, 1.0, 5.0, 2.0], [9.0, 1.0, 2.0, 7.0]])
+    wanted = torch.tensor([[True, True, True, False], [True, False, False, True]])
+    assert torch.equal(nearest_neighbours([first, second]), wanted)
+    assert nearest_neighbours([first], top=99).all()
+    assert torch.equal(nearest_neighbours([first[:, :1]]), torch.ones(2, 1, dtype=torch.bool))  # an empty queue
+
+
+def test_own_older_keys_are_neither_negatives_nor_neighbours() -> None:
+    ids, stored = torch.tensor([3, 5, -1]), torch.tensor([5, 3, -1])
+    own = own_keys(ids, stored)
+    assert own.tolist() == [[False, True, False], [True, False, False], [False, False, False]]
+    z = units(3, 4).requires_grad_()
+    logits = similarity_logits(z, z.detach(), z.detach().t().contiguous()[:, [1, 0, 2]], 0.1, own)
+    probability = logits.softmax(dim=1)
+    assert (probability[:, 1:][own] == 0).all()
+    assert not nearest_neighbours([logits], top=3)[:, 1:][own].any()
+    everyone = similarity_logits(z, z.detach(), z.detach().t(), 0.1, torch.ones(3, 3, dtype=torch.bool))
+    assert torch.equal(nearest_neighbours([everyone]).sum(dim=1), torch.ones(3, dtype=torch.int64))
+    assert consistency(everyone, everyone).item() == pytest.approx(0, abs=1e-6)  # only the key is left: certain
+
+
+# consistency
+
+
+def test_consistency_is_cross_entropy_of_the_weaker_view() -> None:
+    weak = torch.tensor([[0.5, 0.3, 0.2]]).log()
+    strong = torch.tensor([[0.25, 0.25, 0.5]]).log()
+    wanted = -(0.8 * math.log(0.25) + 0.2 * math.log(0.5))
+    assert consistency(strong, weak).item() == pytest.approx(wanted, rel=1e-6)
+
+
+def test_consistency_moves_the_stronger_view_only() -> None:
+    strong, weak = torch.randn(4, 9).requires_grad_(), torch.randn(4, 9).requires_grad_()
+    consistency(strong, weak).backward()
+    assert weak.grad is None
+    assert strong.grad is not None
+    # softmax cross-entropy: (q - p) / N
+    torch.testing.assert_close(strong.grad, (strong.softmax(dim=1) - weak.softmax(dim=1)).detach() / 4)
+
+
+# the growing loss
+
+
+def test_the_total_is_info_nce_plus_the_mean_of_the_steps() -> None:
+    branches, key, queue = batch()
+    terms = growing_loss(branches, key, queue, 0.1)
+    assert list(terms) == ["loss", "info_nce", "consistency_1", "consistency_2"]
+    torch.testing.assert_close(terms["loss"], terms["info_nce"] + (terms["consistency_1"] + terms["consistency_2"]) / 2)
+    logits = [similarity_logits(z, key, queue, 0.1) for z in branches]
+    torch.testing.assert_close(terms["consistency_2"], consistency(logits[2], logits[1]))
+
+
+def test_one_branch_is_skeleton_clr() -> None:
+    branches, key, queue = batch()
+    terms = growing_loss(branches[:1], key, queue, 0.07)
+    assert list(terms) == ["loss", "info_nce"]
+    torch.testing.assert_close(terms["loss"], info_nce(similarity_logits(branches[0], key, queue, 0.07)))
+
+
+def test_no_gradient_into_teacher_keys_or_queue() -> None:
+    branches, key, queue = batch()
+    key.requires_grad_(), queue.requires_grad_()
+    terms = growing_loss(branches, key, queue, 0.1, mining=1)
+    terms["loss"].backward()
+    assert key.grad is None and queue.grad is None
+    assert all(z.grad is not None and z.grad.any() for z in branches)
+    for i, learner in ((1, 1), (2, 2)):
+        fresh = [z.detach().clone().requires_grad_() for z in branches]
+        growing_loss(fresh, key, queue, 0.1)[f"consistency_{i}"].backward()
+        assert [z.grad is not None for z in fresh] == [j == learner for j in range(3)]
+
+
+def test_a_sharper_teacher_is_the_weaker_view_at_its_own_temperature() -> None:
+    branches, key, queue = batch()
+    terms = growing_loss(branches, key, queue, 0.1, teacher_temperature=0.05)
+    sharp = similarity_logits(branches[0], key, queue, 0.05)
+    wanted = consistency(similarity_logits(branches[1], key, queue, 0.1), sharp)
+    torch.testing.assert_close(terms["consistency_1"], wanted)
+    torch.testing.assert_close(terms["info_nce"], growing_loss(branches, key, queue, 0.1)["info_nce"])
+
+
+def test_ids_leave_out_what_the_clip_itself_put_in_the_queue() -> None:
+    branches, key, queue = batch(count=2, capacity=3)
+    ids, stored = torch.tensor([0, 1]), torch.tensor([8, 9, 9])
+    plain = growing_loss(branches, key, queue, 0.1, ids=ids, queue_ids=stored)
+    torch.testing.assert_close(plain["loss"], growing_loss(branches, key, queue, 0.1)["loss"])
+    masked = growing_loss(branches, key, queue, 0.1, ids=ids, queue_ids=torch.tensor([0, 1, 9]))
+    rows = [
+        growing_loss([z[i : i + 1] for z in branches], key[i : i + 1], queue[:, left], 0.1)["loss"]
+        for i, left in enumerate(([1, 2], [0, 2]))
+    ]
+    torch.testing.assert_close(masked["loss"], (rows[0] + rows[1]) / 2)
+
+
+def test_an_empty_queue_gives_a_loss_of_zero_and_no_nan() -> None:
+    branches, key, queue = batch()
+    terms = growing_loss(branches, key, queue[:, :0], 0.1, mining=1)
+    assert all(term.item() == pytest.approx(0, abs=1e-6) for term in terms.values())
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    branches, key, queue = batch()
+    z = branches[0]
+    with pytest.raises(InputError, match=r"\(6, 8\), \(6, 4\) and \(8, 20\)"):
+        similarity_logits(z, key[:, :4], queue, 0.1)
+    with pytest.raises(InputError, match="temperature must be above 0"):
+        similarity_logits(z, key, queue, 0.0)
+    with pytest.raises(InputError, match="one branch"):
+        growing_loss([], key, queue, 0.1)
+    with pytest.raises(InputError, match="teacher's temperature"):
+        growing_loss(branches, key, queue, 0.1, teacher_temperature=0.0)
+    with pytest.raises(InputError, match="at least 1"):
+        growing_loss(branches, key, queue, 0.1, mining=0)
+    with pytest.raises(InputError, match="must agree"):
+        info_nce(key, key[:2] > 0)
+    with pytest.raises(InputError, match=r"\(6, 8\).*\(2, 8\)"):
+        consistency(key, key[:2])
