@@ -109,6 +109,19 @@ def test_the_sizes_are_those_of_the_release() -> None:
     assert encoder(clips(2, frames=50)).shape == (2, encoder.features)
 
 
+def test_the_ten_blocks_have_the_widths_strides_and_shortcuts_of_the_release() -> None:
+    encoder = STGCN(NTU_25, channels=4, features=20, dropout=0.3)
+    shapes: list[tuple[int, ...]] = []
+    for block in encoder.blocks:
+        block.register_forward_hook(lambda _, __, out: shapes.append(tuple(out.shape[1:3])))
+    encoder.eval()(clips(1, 1, frames=50))
+    assert shapes == [(4, 50)] * 4 + [(8, 25)] * 3 + [(16, 13)] * 2 + [(20, 13)]
+    kinds = [type(block.shortcut).__name__ for block in encoder.blocks]
+    wanted = {0: "NoneType", 4: "Sequential", 7: "Sequential", 9: "Sequential"}
+    assert kinds == [wanted.get(i, "Identity") for i in range(10)]
+    assert [block.dropout.p for block in encoder.blocks] == [0.0] + [0.3] * 9
+
+
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=lambda layout: layout.name)
 def test_any_layout_frames_and_persons(layout: Layout) -> None:
     encoder = small(layout)

@@ -58,7 +58,7 @@ def test_autocast_does_not_coarsen_the_logits() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         logits = similarity_logits(z, key, queue, 0.07)
     assert logits.dtype == torch.float32
-    torch.testing.assert_close(logits, similarity_logits(z, key, queue, 0.07))
+    torch.testing.assert_close(logits[:, 1:], z @ queue / 0.07)
 
 
 def test_a_know_nothing_encoder_pays_ln_of_all_keys() -> None:

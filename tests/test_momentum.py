@@ -34,6 +34,7 @@ def test_a_batch_that_does_not_divide_the_capacity_wraps() -> None:
     keys, ids = queue.stored()
     assert ids.tolist() == [6, 7, 8, 9, 5]  # slots 0..4; 1..4 are overwritten, oldest first
     assert keys[0].tolist() == ids.tolist()  # ids stay beside their keys
+    assert int(queue.filled) == queue.capacity
 
 
 @pytest.mark.parametrize("before", [0, 2])
