@@ -237,7 +237,6 @@ class _Training:
             return None
         self.model.eval()
         gallery, queries = self._encode(self.gallery), self._encode(self.queries)
-        self.model.train()
         nearest = (queries @ gallery.T).argmax(dim=1).cpu().numpy()
         return 100 * float((self.train.y[self.gallery][nearest] == self.train.y[self.queries]).mean())
 
