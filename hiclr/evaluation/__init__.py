@@ -1,1 +1,31 @@
-"""TODO"""
+"""What frozen features are worth: nearest neighbours, the linear probe, clusters, and the floors beside them."""
+
+from hiclr.evaluation.clusters import Embedding, clamp_perplexity, neighbour_purity, silhouette, tsne
+from hiclr.evaluation.floors import chance, random_features, raw_coordinates, raw_nearest
+from hiclr.evaluation.knn import knn_accuracy, knn_predict, nearest
+from hiclr.evaluation.linear import converged, linear_probe, rank_classes, top_k_accuracy
+from hiclr.evaluation.report import PROTOCOLS, Part, evaluate, interval, table
+
+__all__ = [
+    "PROTOCOLS",
+    "Embedding",
+    "Part",
+    "chance",
+    "clamp_perplexity",
+    "converged",
+    "evaluate",
+    "interval",
+    "knn_accuracy",
+    "knn_predict",
+    "linear_probe",
+    "nearest",
+    "neighbour_purity",
+    "random_features",
+    "rank_classes",
+    "raw_coordinates",
+    "raw_nearest",
+    "silhouette",
+    "table",
+    "top_k_accuracy",
+    "tsne",
+]

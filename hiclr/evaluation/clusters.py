@@ -1,0 +1,130 @@
+"""Do the clips of a class lie together? t-SNE coordinates to look at, and two numbers that need no picture."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from sklearn.metrics import silhouette_score
+
+from hiclr.errors import InputError
+from hiclr.evaluation.knn import check_finite, nearest
+
+__all__ = ["Embedding", "clamp_perplexity", "neighbour_purity", "silhouette", "tsne"]
+
+_LARGE = 5000  # from here on openTSNE, where it is installed, is much faster than scikit-learn
+
+
+class Embedding(NamedTuple):
+    """Points of a t-SNE map and the settings to print beside them."""
+
+    points: NDArray[np.float32]  # (N, 2), no unit
+    perplexity: float
+    seed: int
+    method: str  # "scikit-learn" or "openTSNE"; init is always PCA
+
+    @property
+    def caption(self) -> str:
+        """What a figure says below the map."""
+        return f"t-SNE, N {len(self.points):,}, perplexity {self.perplexity:g}, init PCA, seed {self.seed}"
+
+
+def clamp_perplexity(perplexity: float, count: int) -> float:
+    """The perplexity, made smaller where it is not below a third of the clips.
+
+    A neighbourhood of a third of the map shows nothing, and one of N is refused by every implementation.
+
+    Raises:
+        InputError: fewer than 3 clips, or a perplexity below 1.
+    """
+    if count < 3:
+        raise InputError(f"a t-SNE map needs at least 3 clips; there {'is' if count == 1 else 'are'} {count}.")
+    if not perplexity >= 1:
+        raise InputError(f"perplexity must be at least 1, it is {perplexity:g}.")
+    # (n-1)/3 is below n/3 and at least the 1 neighbour that a point of a small set can have, except at n = 3
+    return min(float(perplexity), max((count - 1) / 3, 2 / 3))
+
+
+def tsne(features: NDArray[Any], seed: int = 0, perplexity: float = 30.0) -> Embedding:
+    """Lay features out in the plane, near ones near; the same features and seed give the same map.
+
+    Standard recipe: at most 50 principal components, then t-SNE from a PCA start. From 5,000 clips on by openTSNE
+    where that is installed.
+
+    Args:
+        features: (N, D), N at least 3.
+        seed: of the solver of t-SNE.
+        perplexity: about the number of neighbours that count; taken smaller for few clips, see the result.
+
+    Raises:
+        InputError: fewer than 3 clips, or features that are not finite.
+
+    Source: van der Maaten and Hinton, JMLR 2008; PCA start: Kobak and Berens, 2019.
+    """
+    count = len(features)
+    perplexity = clamp_perplexity(perplexity, count)
+    check_finite(features)
+    x = np.asarray(features, dtype=np.float64)
+    x = x - x.mean(axis=0)
+    x = x / (float(np.sqrt((x**2).sum(axis=1).mean())) or 1.0)  # scale-free: t-SNE's early steps are not
+    components = min(50, *x.shape)
+    if x.shape[1] > components or not x.any():
+        x = PCA(components, svd_solver="full").fit_transform(x) if x.any() else x[:, :components]
+    method, points = _solve(x, seed, perplexity)
+    return Embedding(np.asarray(points, dtype=np.float32), perplexity, seed, method)
+
+
+def _solve(x: NDArray[np.float64], seed: int, perplexity: float) -> tuple[str, NDArray[Any]]:
+    if len(x) >= _LARGE:
+        try:
+            import openTSNE
+        except ImportError:
+            pass
+        else:
+            fast = openTSNE.TSNE(perplexity=perplexity, initialization="pca", random_state=seed, n_jobs=1)
+            return "openTSNE", np.asarray(fast.fit(x))
+    start: Any = "pca" if x.shape[1] >= 2 and x.any() else "random"
+    exact = TSNE(2, perplexity=perplexity, init=start, learning_rate="auto", random_state=seed, n_jobs=1)
+    return "scikit-learn", exact.fit_transform(x.astype(np.float32))
+
+
+def silhouette(features: NDArray[Any], y: NDArray[np.int64], seed: int = 0, at_most: int = 5000) -> float:
+    """Mean silhouette of the classes by cosine distance, -1..1: 1 tight and apart, 0 mixed.
+
+    Args:
+        features: (N, D).
+        y: (N,) classes.
+        seed: of the draw where N is above `at_most` (the cost grows with N squared).
+        at_most: clips that are looked at.
+
+    Raises:
+        InputError: fewer than 2 classes, every clip a class of its own, or features that are not finite.
+
+    Source: Rousseeuw, 1987.
+    """
+    check_finite(features)
+    found = len(np.unique(y))
+    if not 2 <= found < len(y):
+        raise InputError(f"a silhouette needs at least 2 classes and fewer classes than clips; {found} of {len(y)}.")
+    some = np.arange(len(y))
+    if len(y) > at_most:
+        some = np.sort(np.random.default_rng(seed).permutation(len(y))[:at_most])
+    return float(silhouette_score(np.asarray(features[some], dtype=np.float64), y[some], metric="cosine"))
+
+
+def neighbour_purity(features: NDArray[Any], y: NDArray[np.int64], k: int = 10) -> float:
+    """Mean share, 0..1, of a clip's k nearest other clips (cosine) that have its class; for mixed classes about
+    the sum of the squared shares of the classes.
+
+    Raises:
+        InputError: fewer than 2 clips, or features that are not finite.
+    """
+    if len(features) < 2:
+        raise InputError(f"neighbours need at least 2 clips; there are {len(features)}.")
+    k = min(k, len(features) - 1)
+    indices, _ = nearest(features, features, k + 1)
+    own = indices == np.arange(len(features))[:, None]
+    own[~own.any(axis=1), -1] = True  # more than k clips equal to this one came before it: drop the last
+    others = indices[~own].reshape(len(features), k)
+    return float((y[others] == y[:, None]).mean())

@@ -1,0 +1,228 @@
+"""One evaluation of a run: every protocol, its floors, and what the numbers are of."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hiclr.datasets import SkeletonSet
+from hiclr.datasets.base import Ids
+from hiclr.errors import InputError
+from hiclr.evaluation.floors import chance, random_features, raw_nearest
+from hiclr.evaluation.knn import knn_accuracy
+from hiclr.evaluation.linear import converged, linear_probe, rank_classes, top_k_accuracy
+from hiclr.features import features
+from hiclr.runs import Run, environment, write_json
+
+__all__ = ["PROTOCOLS", "Part", "evaluate", "interval", "table"]
+
+KNN = (1, 20)
+TOP = 5
+
+
+@dataclass(frozen=True)
+class Part:
+    """Frozen features of a train and a test part.
+
+    Args:
+        train: (N, D) features.
+        y_train: (N,) classes.
+        test: (n, D) features.
+        y_test: (n,) classes.
+        num_classes: C of the set.
+        seed: the run's.
+    """
+
+    train: NDArray[Any]
+    y_train: Ids
+    test: NDArray[Any]
+    y_test: Ids
+    num_classes: int
+    seed: int = 0
+
+
+def _linear(part: Part, notes: list[str]) -> dict[str, float]:
+    probe = linear_probe(part.train, part.y_train, part.seed)
+    if not converged(probe):
+        notes.append("The linear probe ran out of iterations before it converged.")
+    ranked = rank_classes(probe, part.test)
+    return {f"top{k}": top_k_accuracy(ranked, part.y_test, k) for k in (1, TOP)}
+
+
+def _knn(part: Part, notes: list[str]) -> dict[str, float]:
+    count = len(part.train)
+    notes.extend(f"kNN with k = {k} takes all {count} training clips: there are no more." for k in KNN if k > count)
+    return {str(k): knn_accuracy(part.train, part.y_train, part.test, part.y_test, k, part.num_classes) for k in KNN}
+
+
+PROTOCOLS: dict[str, Callable[[Part, list[str]], dict[str, float]]] = {"linear": _linear, "knn": _knn}
+"""Name -> (features, notes to add to) -> accuracies, 0..1. A new protocol is one function and one line here."""
+
+_FLOORS = {"linear": {"random_linear": "top1"}, "knn": {"random_knn_1": "1", "random_knn_20": "20"}}
+
+
+def evaluate(
+    run: Run,
+    clips: SkeletonSet,
+    protocols: Sequence[str] = ("linear", "knn"),
+    split: str | None = None,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Evaluate the run's frozen encoder on clean clips, with the same probes on its untrained weights, and keep the
+    answer as results.json in the run folder.
+
+    Probes are fitted on the train part alone; nothing is chosen on the test part; the encoder is that of the newest
+    checkpoint, whatever its epoch.
+
+    Args:
+        run: the run.
+        clips: a set with a train and a test part.
+        protocols: names out of `PROTOCOLS`.
+        split: the set's protocol, "cross-subject" say; its first when left out.
+        device: where features are computed that are not in the run's cache.
+
+    Returns:
+        Plain values for JSON, accuracies in % with two decimals:
+        "data" {"train", "test", "classes"}, one entry per protocol ("linear" {"top1", "top5"}, "knn" {"1", "20"}),
+        "baseline" {"raw_1nn", "random_linear", "random_knn_1", "random_knn_20"}, "chance" {"uniform", "majority"},
+        "run", "epoch", "epochs", "seed", "stream", "source", "synthetic", "protocol" (the split), "time",
+        "environment", "notes" (sentences that a reader must know).
+
+    Raises:
+        InputError: an unknown protocol, no test part, other joints than the run's, or nothing trained yet.
+    """
+    names = _known(protocols)
+    train, test = clips.split_indices(split)
+    latest = run.latest()
+    if latest is None:
+        raise InputError(f"{run.path} holds no checkpoint yet; pretrain first.")
+    seed = int(run.config.get("seed", 0))
+    notes = _notes(run, clips, train, latest[1])
+
+    def measure(x: NDArray[np.float32], say: list[str]) -> dict[str, dict[str, float]]:
+        part = Part(x[train], clips.y[train], x[test], clips.y[test], clips.num_classes, seed)
+        return {name: PROTOCOLS[name](part, say) for name in names}
+
+    found = measure(features(run, clips, views=("clean",), device=device)["clean"], notes)
+    untrained = measure(random_features(run, clips, device), [])
+    nearest = raw_nearest(clips, train, test)
+    baseline = {"raw_1nn": float((clips.y[nearest] == clips.y[test]).mean())}
+    baseline |= {floor: untrained[name][key] for name in names for floor, key in _FLOORS.get(name, {}).items()}
+    result = {
+        "run": run.path.resolve().name,
+        "epoch": latest[1],
+        "epochs": run.config.get("epochs"),
+        "seed": seed,
+        "stream": run.config.get("stream"),
+        "source": clips.source,
+        "synthetic": clips.synthetic,
+        "protocol": clips.protocol if split is None else split,
+        "data": {"train": len(train), "test": len(test), "classes": clips.num_classes},
+        **{name: _percent(values) for name, values in found.items()},
+        "baseline": _percent(baseline),
+        "chance": _percent(chance(clips.y[train], clips.y[test], clips.num_classes)),
+        "notes": notes,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "environment": environment(device),
+    }
+    write_json(run.path / "results.json", result)
+    return result
+
+
+def _known(protocols: Sequence[str]) -> tuple[str, ...]:
+    unknown = [name for name in protocols if name not in PROTOCOLS]
+    if unknown or not protocols:
+        raise InputError(
+            f"There is no protocol {', '.join(map(repr, unknown)) or '(none given)'}; there are: "
+            f"{', '.join(PROTOCOLS)}. A split of the data, cross-subject say, is named with --split."
+        )
+    return tuple(dict.fromkeys(protocols))
+
+
+def _notes(run: Run, clips: SkeletonSet, train: Ids, epoch: int) -> list[str]:
+    """What a reader of the numbers must know."""
+    notes = []
+    if clips.synthetic:
+        notes.append("The clips are synthetic: the numbers say nothing about real people.")
+    if epoch < int(run.config.get("epochs", epoch)):
+        notes.append(f"The run is not finished: {epoch} of {run.config['epochs']} epochs.")
+    if run.data.get("fingerprint") != clips.subset(train).fingerprint:
+        notes.append(
+            f"The encoder was pretrained on other clips than this train part ({run.data.get('clips', '?')} clips of "
+            f"{run.data.get('source', '?')}); it may have seen test clips, without their labels."
+        )
+    unseen = sorted(set(clips.y.tolist()) - set(clips.y[train].tolist()))
+    if unseen:
+        notes.append(
+            f"No training clip has class {', '.join(clips.classes[c] for c in unseen)}: its test clips count as wrong."
+        )
+    twins = _twins(clips, train)
+    if twins:
+        notes.append(f"{twins} test clips are equal to a training clip in every number: they are found by any method.")
+    return notes
+
+
+def _twins(clips: SkeletonSet, train: Ids) -> int:
+    """Number of clips outside the train part whose positions also occur in it."""
+    hashes = np.empty(len(clips), dtype=np.int64)
+    for start in range(0, len(clips), 1024):
+        block = clips.clips(slice(start, start + 1024)).numpy()
+        hashes[start : start + len(block)] = [hash(clip.tobytes()) for clip in block]
+    outside = np.ones(len(clips), dtype=bool)
+    outside[train] = False
+    return int(np.isin(hashes[outside], hashes[train]).sum())
+
+
+def _percent(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(100 * value, 2) for name, value in values.items()}
+
+
+def interval(percent: float, count: int) -> float:
+    """Half-width, in points, of the 95 % interval (Wilson's) of an accuracy measured on `count` clips.
+
+    It is the uncertainty from the choice of test clips alone; the spread over seeds comes on top.
+
+    Source: Wilson, 1927.
+    """
+    p, z = percent / 100, 1.96
+    return 100 * z / (1 + z**2 / count) * math.sqrt(p * (1 - p) / count + z**2 / (4 * count**2))
+
+
+_COLUMNS = {"linear top-1": ("linear", "top1"), "linear top-5": ("linear", "top5"),
+            "kNN k=1": ("knn", "1"), "kNN k=20": ("knn", "20")}  # fmt: skip
+_UNTRAINED = {"linear top-1": "random_linear", "kNN k=1": "random_knn_1", "kNN k=20": "random_knn_20"}
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The answer of `evaluate` as text: what was measured on what, then a row for the encoder and for each floor."""
+    data, baseline, count = result["data"], result["baseline"], int(result["data"]["test"])
+    columns = [name for name, (protocol, _) in _COLUMNS.items() if protocol in result]
+    rows = {
+        "pretrained encoder": {name: result[_COLUMNS[name][0]][_COLUMNS[name][1]] for name in columns},
+        "random encoder": {name: baseline.get(_UNTRAINED.get(name, "")) for name in columns},
+        "raw 1-NN": {"kNN k=1": baseline["raw_1nn"]},
+        "chance": {name: result["chance"]["uniform"] for name in columns if name != "linear top-5"},
+    }
+    if "kNN k=1" not in columns:
+        columns = [*columns, "kNN k=1"]
+    lines = [
+        f"{result['run']}: epoch {result['epoch']} of {result['epochs']}, seed {result['seed']}, "
+        f"{result['stream']} stream",
+        f"{result['source']}{' (synthetic)' if result['synthetic'] else ''}, protocol {result['protocol']}: "
+        f"{data['train']:,} train / {data['test']:,} test clips, {data['classes']} classes",
+        "",
+        " " * 20 + "".join(f"{name:>16}" for name in columns),
+    ]
+    for title, values in rows.items():
+        lines.append(f"{title:<20}" + "".join(_cell(values.get(name), count) for name in columns))
+    lines += ["", f"%, with the 95 % interval of {count:,} test clips; one seed. Majority class: "
+              f"{result['chance']['majority']:.2f} %."]  # fmt: skip
+    return "\n".join([*lines, *(f"Note: {note}" for note in result["notes"])])
+
+
+def _cell(value: float | None, count: int) -> str:
+    return f"{'-':>16}" if value is None else f"{value:>9.2f} ± {interval(value, count):>4.1f}"
