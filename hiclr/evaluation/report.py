@@ -218,11 +218,14 @@ def table(result: Mapping[str, Any]) -> str:
         " " * 20 + "".join(f"{name:>16}" for name in columns),
     ]
     for title, values in rows.items():
-        lines.append(f"{title:<20}" + "".join(_cell(values.get(name), count) for name in columns))
+        measured = None if title == "chance" else count
+        lines.append(f"{title:<20}" + "".join(_cell(values.get(name), measured) for name in columns))
     lines += ["", f"%, with the 95 % interval of {count:,} test clips; one seed. Majority class: "
               f"{result['chance']['majority']:.2f} %."]  # fmt: skip
     return "\n".join([*lines, *(f"Note: {note}" for note in result["notes"])])
 
 
-def _cell(value: float | None, count: int) -> str:
-    return f"{'-':>16}" if value is None else f"{value:>9.2f} ± {interval(value, count):>4.1f}"
+def _cell(value: float | None, count: int | None) -> str:
+    if value is None:
+        return f"{'-':>16}"
+    return f"{value:>9.2f}       " if count is None else f"{value:>9.2f} ± {interval(value, count):>4.1f}"

@@ -1,0 +1,8 @@
+"""The commands of `python -m hiclr`, each a dataclass whose fields are its flags and whose `run` gives the answer."""
+
+from hiclr.commands.answer import Answer
+from hiclr.commands.measure import Embed, Evaluate
+from hiclr.commands.prepare import Doctor, Prepare
+from hiclr.commands.train import Pretrain
+
+__all__ = ["Answer", "Doctor", "Embed", "Evaluate", "Prepare", "Pretrain"]

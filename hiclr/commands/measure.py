@@ -1,0 +1,75 @@
+"""`evaluate` and `embed`: what a run's features are worth, and the features themselves."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from tyro.conf import Positional, arg
+
+from hiclr.commands.answer import Answer, tell
+from hiclr.datasets import open_set
+from hiclr.evaluation import PROTOCOLS, evaluate, table
+from hiclr.features import features
+from hiclr.runs import load_run, write_atomically
+
+__all__ = ["Embed", "Evaluate"]
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Evaluate a run's frozen encoder, beside a random encoder, raw distances and chance."""
+
+    run_folder: Annotated[Positional[Path], arg(name="run", metavar="RUN")]
+    """The run folder that pretrain made."""
+    data: Path
+    """A set with a train and a test part: npz, folder, or the word synthetic."""
+    protocol: str = ",".join(PROTOCOLS)
+    """What to measure, separated by commas."""
+    split: str | None = None
+    """Which train and test part of the set, cross-subject say; its first protocol when left out."""
+    device: str = "auto"
+    """auto (the GPU where there is one), cpu, cuda, cuda:1, mps."""
+    json: bool = False
+    """Print one JSON object on stdout and nothing else there."""
+
+    def run(self) -> Answer:
+        """Measure; the answer is also kept as results.json in the run folder."""
+        protocols = [name.strip() for name in self.protocol.split(",") if name.strip()]
+        result = evaluate(load_run(self.run_folder), open_set(str(self.data)), protocols, self.split, self.device)
+        tell(f"Kept as {self.run_folder / 'results.json'}.")
+        return Answer(result, table(result))
+
+
+@dataclass(frozen=True)
+class Embed:
+    """Write the features of every clip of a set, of clean clips and of each view, into an npz."""
+
+    run_folder: Annotated[Positional[Path], arg(name="run", metavar="RUN")]
+    """The run folder that pretrain made."""
+    data: Path
+    """A set of the run's joints: npz, folder, or the word synthetic."""
+    out: Path
+    """The npz to write: an (N, D) array for each view, y, names, classes, and test where the set has a test part."""
+    device: str = "auto"
+    """auto (the GPU where there is one), cpu, cuda, cuda:1, mps."""
+    json: bool = False
+    """Print one JSON object on stdout and nothing else there."""
+
+    def run(self) -> Answer:
+        """Encode and write."""
+        clips = open_set(str(self.data))
+        found = features(load_run(self.run_folder), clips, device=self.device)
+        arrays: dict[str, Any] = dict(found.arrays)
+        arrays |= {"y": found.y, "names": np.array(found.names), "classes": np.array(found.classes)}
+        if clips.protocol is not None:
+            arrays["test"] = clips.protocols[clips.protocol]
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.out, buffer.getvalue())
+        width = found["clean"].shape[1]
+        data = {"out": str(self.out), "clips": len(found), "features": width, "views": list(found.arrays)}
+        text = f"{len(found):,} clips x {width} features of {', '.join(found.arrays)} in {self.out}."
+        return Answer(data, text)

@@ -1,0 +1,49 @@
+"""`prepare` and `doctor`: from files to a set, and what is wrong with files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+from hiclr.commands.answer import Answer
+
+__all__ = ["Doctor", "Prepare"]
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Convert any known format to a set: positions, labels, names, protocols."""
+
+    source: Positional[Path]
+    """A file or a folder; its format is found by looking."""
+    out: Path
+    """PATH.npz, or a folder of .npy files that is read from the disk as needed."""
+    format: str | None = None
+    """The format, where looking does not tell it."""
+    frames: int | None = None
+    """Resample the valid frames of each clip to this many."""
+    layout: str | None = None
+    """The name of the joints' layout, or a layout file."""
+    preprocess: Literal["released", "none"] = "none"
+    """released: centred, turned, 50 frames, as the published code; none: positions as in the file."""
+    json: bool = False
+    """Print one JSON object on stdout and nothing else there."""
+
+    def run(self) -> Answer:
+        """Convert; what was skipped is named with its reason."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Say what is in a file or a folder, and every fault in it with what to do."""
+
+    path: Positional[Path]
+    """What to look at: a set, raw files, a folder of them."""
+    json: bool = False
+    """Print one JSON object on stdout and nothing else there."""
+
+    def run(self) -> Answer:
+        """Look; exit code 1 where something must be fixed."""
+        raise NotImplementedError

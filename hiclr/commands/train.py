@@ -1,0 +1,88 @@
+"""`pretrain`: train an encoder, or go on with it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from hiclr.commands.answer import Answer, tell
+from hiclr.datasets import SkeletonSet, open_set
+from hiclr.pretraining import PRESETS, PretrainConfig, prepare_run, pretrain
+from hiclr.runs import Row, Run
+
+__all__ = ["Preset", "Pretrain"]
+
+Preset = Literal["small", "paper"]
+
+
+@dataclass(frozen=True)
+class Pretrain:
+    """Train an encoder without labels, on the train part of a set; the same command again goes on.
+
+    A finished run is left alone, and a run with other settings or other data is refused. Every setting of the
+    preset is a flag.
+    """
+
+    data: Path
+    """A prepared set (npz or folder), any file or folder that `prepare` reads, or the word synthetic."""
+    out: Path
+    """The run folder; made when missing."""
+    preset: Preset = "small"
+    """Where the settings start from: small (up to a few thousand clips, a CPU will do) or paper."""
+    protocol: str | None = None
+    """Train on the train part of this protocol of the set; its first when left out."""
+    json: bool = False
+    """Print one JSON object on stdout and nothing else there."""
+    config: Annotated[PretrainConfig, tyro.conf.arg(name="")] = field(default_factory=lambda: PRESETS["small"])
+
+    def run(self) -> Answer:
+        """Train; one line for each epoch on stderr."""
+        train, part = train_part(open_set(str(self.data)), self.protocol)
+        run = prepare_run(self.out, self.config, train)
+        latest = run.latest()
+        done, epochs = 0 if latest is None else latest[1], self.config.epochs
+        if done >= epochs:
+            return _answer(run, f"{self.out} is finished ({epochs} epochs): left as it is.", part)
+        tell(f"{'Going on' if done else 'Training'} on {part}{f', after epoch {done} of {epochs}' if done else ''}.")
+        for row in pretrain(train, self.config, run):
+            tell(epoch_line(row, epochs))
+        return _answer(run, f"Done: {epochs} epochs. The run is in {self.out}.", part)
+
+
+def train_part(clips: SkeletonSet, protocol: str | None) -> tuple[SkeletonSet, str]:
+    """The clips to train on, never those of a test part, and words for them."""
+    if not clips.protocols and protocol is None:
+        return clips, f"all {len(clips):,} clips of {clips.source} (the set has no test part)"
+    train, _ = clips.split(protocol)
+    name = clips.protocol if protocol is None else protocol
+    return train, f"the {len(train):,} train clips of {clips.source}, protocol {name}"
+
+
+def epoch_line(row: Row, epochs: int) -> str:
+    """One epoch in a line: how the loss stands against ln(1+K), what was learned, how long the rest takes."""
+    knn = "" if row.get("knn_1") is None else f"  kNN on watched clips {row['knn_1']:.1f} %"
+    left = row["seconds"] * (epochs - row["epoch"])
+    return (
+        f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  loss {row['loss']:.3f}  InfoNCE {row['info_nce']:.3f} "
+        f"(nothing learned: {row['ln_k']:.2f}){knn}  {row['seconds']:.1f} s, {duration(left)} left"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that is read most easily."""
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _answer(run: Run, text: str, part: str) -> Answer:
+    rows = run.metrics()
+    data: dict[str, Any] = {
+        "run": str(run.path),
+        "epochs": run.config["epochs"],
+        "trained_on": part,
+        "last": rows[-1] if rows else None,
+    }
+    return Answer(data, text)

@@ -1,0 +1,510 @@
+"""Evaluation: numbers worked by hand, ties, leaks, floors, and what the report says."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.neighbors import KNeighborsClassifier
+
+from hiclr.datasets import SkeletonSet
+from hiclr.errors import InputError
+from hiclr.evaluation import (
+    chance,
+    clamp_perplexity,
+    converged,
+    evaluate,
+    interval,
+    knn_accuracy,
+    knn_predict,
+    linear_probe,
+    nearest,
+    neighbour_purity,
+    rank_classes,
+    raw_coordinates,
+    raw_nearest,
+    silhouette,
+    table,
+    top_k_accuracy,
+    tsne,
+)
+from hiclr.evaluation import knn as knn_module
+from hiclr.evaluation import report as report_module
+from hiclr.features import features
+from hiclr.pretraining import PRESETS, PretrainConfig, prepare_run, pretrain
+from hiclr.runs import Run
+from hiclr.skeleton import NTU_25, Layout
+
+Rng = np.random.Generator
+
+
+@pytest.fixture
+def rng() -> Rng:
+    return np.random.default_rng(5)
+
+
+def angles(*degrees: float) -> np.ndarray:
+    """Unit vectors in the plane: the cosine of two is the cosine of the difference of their angles."""
+    radians = np.radians(degrees)
+    return np.stack([np.cos(radians), np.sin(radians)], axis=1).astype(np.float32)
+
+
+# --- nearest neighbours -----------------------------------------------------------------------------------------------
+
+
+def test_neighbours_come_by_angle_whatever_their_length():
+    train = angles(0, 50, 100, 170) * np.array([[1], [100], [1e-3], [7]], dtype=np.float32)
+    indices, scores = nearest(train, angles(60), k=3)
+    assert indices.tolist() == [[1, 2, 0]]  # 10, 40 and 60 degrees away
+    np.testing.assert_allclose(scores, np.cos(np.radians([[10, 40, 60]])), atol=1e-6)
+
+
+def test_euclidean_neighbours_come_by_distance():
+    train = np.array([[0.0], [10.0], [4.0]], dtype=np.float32)
+    indices, _ = nearest(train, np.array([[1.0], [8.0]], dtype=np.float32), k=3, metric="euclidean")
+    assert indices.tolist() == [[0, 2, 1], [1, 2, 0]]  # distances 1 3 9, and 2 4 8
+
+
+def test_of_equal_neighbours_the_first_ones_are_taken():
+    train = angles(90, 20, 0, 20, 20, 20)
+    indices, _ = nearest(train, angles(20), k=2)
+    assert indices.tolist() == [[1, 3]]
+    ones = np.ones((500, 4), dtype=np.float32)  # everything equal: a collapsed encoder
+    indices, _ = nearest(ones, ones[:3], k=20)
+    assert indices.tolist() == [list(range(20))] * 3
+
+
+def test_equal_scores_above_the_last_one_also_come_in_order():
+    train = angles(30, 0, 80, 0, 30)
+    indices, _ = nearest(train, angles(0), k=4)
+    assert indices.tolist() == [[1, 3, 0, 4]]
+
+
+def test_blocks_change_nothing(rng: Rng, monkeypatch: pytest.MonkeyPatch):
+    train, test = rng.integers(-1, 2, (60, 3)).astype(np.float32), rng.integers(-1, 2, (40, 3)).astype(np.float32)
+    whole = nearest(train, test, k=7)[0]
+    monkeypatch.setattr(knn_module, "_BLOCK_BYTES", 4 * 60 * 3)  # three test clips at a time
+    np.testing.assert_array_equal(nearest(train, test, k=7)[0], whole)
+
+
+def test_neighbours_are_those_of_scikit_learn(rng: Rng):
+    train, test, y = rng.normal(size=(200, 16)), rng.normal(size=(50, 16)), rng.integers(0, 5, 200)
+    theirs = KNeighborsClassifier(n_neighbors=20, metric="cosine").fit(train, y)
+    ours, _ = nearest(train, test, k=20)
+    np.testing.assert_array_equal(ours, theirs.kneighbors(test, return_distance=False))
+    one = KNeighborsClassifier(n_neighbors=1, metric="cosine").fit(train, y)
+    np.testing.assert_array_equal(knn_predict(train, y, test, 1, 5), one.predict(test))
+    votes = np.stack([np.bincount(row, minlength=5) for row in y[ours]])
+    clear = np.sort(votes, axis=1)[:, -1] > np.sort(votes, axis=1)[:, -2]  # equal votes are settled in another way
+    assert clear.sum() > 20
+    np.testing.assert_array_equal(knn_predict(train, y, test, 20, 5)[clear], theirs.predict(test)[clear])
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-8, 1e8, 1e30])
+def test_neighbours_do_not_depend_on_the_scale(rng: Rng, size: float):
+    train, test = rng.normal(size=(50, 8)).astype(np.float32), rng.normal(size=(20, 8)).astype(np.float32)
+    scale = np.float32(size)
+    np.testing.assert_array_equal(nearest(scale * train, scale * test, 5)[0], nearest(train, test, 5)[0])
+    raw = nearest(scale * train, scale * test, 5, "euclidean")[0]
+    np.testing.assert_array_equal(raw, nearest(train, test, 5, "euclidean")[0])
+
+
+def test_the_majority_wins_over_the_nearest():
+    train, y = angles(10, 20, 25, 90), np.array([0, 1, 1, 0])
+    assert knn_predict(train, y, angles(0), 1, 2).tolist() == [0]
+    assert knn_predict(train, y, angles(0), 3, 2).tolist() == [1]
+
+
+def test_equal_votes_go_to_the_nearer_class_then_to_the_lower():
+    # two votes each; class 1 sums cos 10 + cos 50 = 1.6276, class 2 sums cos 30 + cos 40 = 1.6321
+    train, y = angles(10, 50, -30, -40), np.array([1, 1, 2, 2])
+    assert knn_predict(train, y, angles(0), 4, 3).tolist() == [2]
+    # exactly equal sums: the lower class, wherever it stands
+    even = np.array([[1, 0], [1, 0]], dtype=np.float32)
+    assert knn_predict(even, np.array([2, 1]), even[:1], 2, 3).tolist() == [1]
+
+
+def test_accuracy_is_the_share_of_clips_that_are_right():
+    train, y = angles(0, 90, 180), np.array([0, 1, 2])
+    test = angles(10, 80, 100, 170)  # found: 0 1 1 2
+    assert knn_accuracy(train, y, test, np.array([0, 1, 2, 2]), 1, 3) == 0.75
+
+
+def test_classes_are_those_of_the_set_not_of_the_test_part():
+    """Sized by the test part (one class), the vote for class 4 would fall outside."""
+    train, y = angles(0, 90), np.array([4, 0])
+    assert knn_accuracy(train, y, angles(5), np.array([0]), 1, 5) == 0.0
+
+
+def test_more_neighbours_than_clips_are_all_clips():
+    train, y = angles(0, 10, 90), np.array([1, 1, 0])
+    assert knn_predict(train, y, angles(90), 20, 2).tolist() == [1]
+
+
+def test_features_that_are_not_finite_are_counted_and_the_first_is_named():
+    bad = np.ones((5, 3), dtype=np.float32)
+    bad[2, 1], bad[4, 0] = np.nan, np.inf
+    for call in (
+        lambda: nearest(bad, bad[:1], 1),
+        lambda: linear_probe(bad, np.array([0, 1, 0, 1, 0])),
+        lambda: tsne(bad),
+        lambda: silhouette(bad, np.array([0, 1, 0, 1, 0])),
+    ):
+        with pytest.raises(InputError, match=r"2 of 5 clips .* the first is clip 2\b"):
+            call()
+
+
+@pytest.mark.parametrize("k", [0, 4])
+def test_a_number_of_neighbours_that_cannot_be_is_refused(k: int):
+    with pytest.raises(InputError, match=rf"1\.\.3, .* it is {k}"):
+        nearest(angles(0, 1, 2), angles(0), k)
+
+
+# --- the linear probe -------------------------------------------------------------------------------------------------
+
+
+def blobs(rng: Rng, count: int, classes: int = 4, width: int = 16) -> tuple[np.ndarray, np.ndarray]:
+    y = np.arange(count) % classes
+    return (3 * np.eye(classes, width)[y] + rng.normal(size=(count, width))).astype(np.float32), y
+
+
+def test_the_cut_lies_between_two_classes():
+    """-3 and -1 against 1 and 3: by symmetry the classes change at 0."""
+    x, y = np.array([[-3.0], [-1.0], [1.0], [3.0]]), np.array([0, 0, 1, 1])
+    probe = linear_probe(x, y)
+    assert rank_classes(probe, np.array([[-0.01], [0.01]]))[:, 0].tolist() == [0, 1]
+    assert probe["classify"].coef_.size + probe["classify"].intercept_.size == 2
+
+
+def test_the_scaler_sees_training_clips_only(rng: Rng):
+    x, y = blobs(rng, 80)
+    probe = linear_probe(x, y)
+    rank_classes(probe, x + 1000)
+    np.testing.assert_allclose(probe["scale"].mean_, x.astype(np.float64).mean(axis=0))
+    np.testing.assert_allclose(probe["scale"].scale_, x.astype(np.float64).std(axis=0))
+
+
+def test_it_trains_width_times_classes_numbers_and_one_for_each_class(rng: Rng):
+    x, y = blobs(rng, 200, classes=10, width=256)
+    probe = linear_probe(x, y)
+    assert probe["classify"].coef_.size + probe["classify"].intercept_.size == 2570
+    assert converged(probe)
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e8])
+def test_it_does_not_depend_on_the_scale(rng: Rng, scale: float):
+    x, y = blobs(rng, 120)
+    test, y_test = blobs(rng, 400)
+    size = np.float32(scale)
+    plain = top_k_accuracy(rank_classes(linear_probe(x, y), test), y_test, 1)
+    other = top_k_accuracy(rank_classes(linear_probe(size * x, y), size * test), y_test, 1)
+    assert 0.8 < plain < 1
+    assert abs(plain - other) <= 2 / 400
+
+
+def test_feature_that_never_changes_does_no_harm(rng: Rng):
+    x, y = blobs(rng, 80)
+    dead = np.concatenate([x, np.full((80, 1), 0.1, dtype=np.float32), np.zeros((80, 1), dtype=np.float32)], axis=1)
+    np.testing.assert_array_equal(rank_classes(linear_probe(dead, y), dead), rank_classes(linear_probe(x, y), x))
+
+
+def test_random_labels_give_chance(rng: Rng):
+    x, test = rng.normal(size=(400, 16)), rng.normal(size=(2000, 16))
+    y, y_test = rng.integers(0, 4, 400), rng.integers(0, 4, 2000)
+    linear = top_k_accuracy(rank_classes(linear_probe(x, y), test), y_test, 1)
+    near = knn_accuracy(x, y, test, y_test, 1, 4)
+    spread = np.sqrt(0.25 * 0.75 / 2000)
+    assert abs(linear - 0.25) < 4 * spread
+    assert abs(near - 0.25) < 4 * spread
+
+
+def test_top_k_counts_the_first_k():
+    ranked, y = np.array([[2, 0, 1], [1, 2, 0], [0, 1, 2]]), np.array([2, 0, 1])
+    assert [round(3 * top_k_accuracy(ranked, y, k)) for k in (1, 2, 3, 5)] == [1, 2, 3, 3]
+
+
+def test_a_class_without_training_clips_is_never_found(rng: Rng):
+    x, y = blobs(rng, 40)
+    y = np.where(y == 2, 7, y)  # classes 0 1 3 7; 2 has no clip
+    ranked = rank_classes(linear_probe(x, y), x)
+    assert set(ranked.ravel().tolist()) == {0, 1, 3, 7}
+    assert top_k_accuracy(ranked, np.full(40, 2), 5) == 0
+
+
+def test_one_class_is_no_problem_to_learn(rng: Rng):
+    with pytest.raises(InputError, match="at least 2 classes"):
+        linear_probe(rng.normal(size=(5, 2)), np.zeros(5, dtype=np.int64))
+
+
+# --- clusters ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("count", "wanted"), [(3, 2 / 3), (4, 1.0), (12, 11 / 3), (90, 89 / 3), (1000, 30.0)])
+def test_perplexity_stays_below_a_third_of_the_clips(count: int, wanted: float):
+    assert clamp_perplexity(30, count) == pytest.approx(wanted)
+    assert clamp_perplexity(30, count) < count / 3
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_too_few_clips_for_a_map_is_a_sentence(count: int):
+    with pytest.raises(InputError, match=f"at least 3 clips; there (is|are) {count}"):
+        tsne(np.ones((count, 4), dtype=np.float32))
+
+
+@pytest.mark.parametrize("count", [3, 12, 40])
+def test_a_map_is_the_same_twice_and_says_its_settings(rng: Rng, count: int):
+    x = rng.normal(size=(count, 60)).astype(np.float32)
+    first, second = tsne(x, seed=3), tsne(x, seed=3)
+    assert first.points.shape == (count, 2)
+    assert np.isfinite(first.points).all()
+    np.testing.assert_array_equal(first.points, second.points)
+    assert f"perplexity {first.perplexity:g}" in first.caption
+    assert "seed 3" in first.caption
+
+
+def test_a_map_keeps_neighbours_whatever_the_scale(rng: Rng):
+    x = (20 * np.eye(3, 10)[np.arange(60) % 3] + rng.normal(size=(60, 10))).astype(np.float32)
+    for scale in (1, 1e-8):
+        points = tsne(np.float32(scale) * x).points
+        inside = points[np.arange(60) % 3 == 0]
+        centres = np.stack([points[np.arange(60) % 3 == c].mean(axis=0) for c in range(3)])
+        assert (
+            np.linalg.norm(inside - centres[0], axis=1).max() < np.linalg.norm(centres[1:] - centres[0], axis=1).min()
+        )
+
+
+@pytest.mark.parametrize("x", [np.zeros((9, 4)), np.ones((9, 4)), np.arange(9.0)[:, None]])
+def test_features_without_spread_or_of_one_number_still_give_a_map(x: np.ndarray):
+    assert np.isfinite(tsne(x).points).all()
+
+
+def test_the_silhouette_of_right_angles():
+    """Own class at distance 0, the other at 1 - cos 90 = 1: (1 - 0) / 1 = 1. One clip swapped over: worked below."""
+    x = angles(0, 0, 90, 90)
+    assert silhouette(x, np.array([0, 0, 1, 1])) == pytest.approx(1)
+    # classes mixed: own at 1, other (0 + 1) / 2 = 0.5 away: (0.5 - 1) / 1 = -0.5 for each of the four
+    assert silhouette(x, np.array([0, 1, 0, 1])) == pytest.approx(-0.5)
+
+
+def test_purity_counts_the_neighbours_of_the_same_class():
+    x, y = angles(0, 1, 2, 90, 91), np.array([0, 0, 1, 1, 1])
+    # nearest other clip: 0 -> 1 (same), 1 -> 0 or 2 (a tie, the first: same), 2 -> 1 (other), 3 -> 4, 4 -> 3
+    assert neighbour_purity(x[[0, 2, 3, 4]], y[[0, 2, 3, 4]], k=1) == pytest.approx(0.5)  # 0 -> 2 no, 2 -> 0 no
+    # every other clip: 3 of class 1 with 2 of 4 alike, 2 of class 0 with 1 of 4
+    assert neighbour_purity(x, y, k=99) == pytest.approx((3 * 2 / 4 + 2 * 1 / 4) / 5)
+
+
+def test_a_clip_is_never_its_own_neighbour_even_among_its_copies():
+    same = np.ones((30, 4), dtype=np.float32)
+    y = np.r_[0, np.ones(28, dtype=np.int64), 2]
+    # each looks at the first clips that are not itself: 0 -> 1 (differs), 1 -> 0 (differs) … 29 -> 0 (differs)
+    assert neighbour_purity(same, y, k=1) == 0
+
+
+# --- floors -----------------------------------------------------------------------------------------------------------
+
+LINE = Layout("line", ("hip", "hand"), (0, 0), (), centre=1)
+
+
+def one_joint(*heights: float, names: str = "c") -> SkeletonSet:
+    """Clips of 3 frames: the hip wanders, the hand stays this high above it."""
+    count = len(heights)
+    x = np.zeros((count, 3, 3, 2, 1), dtype=np.float32)
+    x += np.random.default_rng(1).normal(size=(count, 3, 3, 1, 1)).astype(np.float32)
+    x[:, 1, :, 1, 0] += np.array(heights, dtype=np.float32)[:, None]
+    return SkeletonSet.from_arrays(x, np.zeros(count, dtype=int), layout=LINE, names=[f"{names}{h}" for h in heights])
+
+
+def test_raw_coordinates_are_seen_from_the_root_in_every_frame():
+    flat = raw_coordinates(one_joint(2.0, 5.0), np.array([0, 1])).view(2, 3, 3, 2, 1)
+    wanted = torch.zeros(2, 3, 3, 2, 1)
+    wanted[:, 1, :, 1, 0] = torch.tensor([[2.0], [5.0]])  # the hip at 0, wherever it wandered
+    torch.testing.assert_close(flat, wanted, atol=1e-6, rtol=0)
+
+
+def test_the_raw_neighbour_is_the_closest_training_clip(monkeypatch: pytest.MonkeyPatch):
+    clips = one_joint(1.0, 9.0, 4.0, 5.5, 8.9, 1.2)
+    train, test = np.array([0, 1, 2]), np.array([3, 4, 5])
+    assert raw_nearest(clips, train, test).tolist() == [2, 1, 0]
+    monkeypatch.setattr("hiclr.evaluation.floors._CLIPS", 1)
+    assert raw_nearest(clips, train, test).tolist() == [2, 1, 0]
+    assert raw_nearest(one_joint(1.0, 2.0, 3.0).subset([0, 2, 1]), np.array([1, 0]), np.array([2])).tolist() in (
+        [1],
+        [0],
+    )
+
+
+def test_the_raw_floor_looks_at_the_frames_that_are_there():
+    """A clip of 2 frames padded to 6 and the same one stretched over all 6 are one and the same."""
+    full = np.zeros((2, 3, 6, 2, 1), dtype=np.float32)
+    full[:, :, :, :, 0] = 1.0
+    full[0, 1, :, 1, 0] = 3.0
+    full[1, 1, :2, 1, 0], full[1, :, 2:] = 3.0, 0.0
+    clips = SkeletonSet.from_arrays(full, np.array([0, 1]), layout=LINE)
+    a, b = raw_coordinates(clips, np.array([0, 1]))
+    torch.testing.assert_close(a, b)
+
+
+def test_raw_positions_that_are_not_finite_are_named():
+    clips = one_joint(1.0, 2.0)
+    assert isinstance(clips.x, np.ndarray)
+    clips.x[1, 0, 0, 0, 0] = np.nan
+    with pytest.raises(InputError, match=r"1 clips .* c2\.0"):
+        raw_coordinates(clips, np.array([0, 1]))
+
+
+def test_chance_by_hand():
+    found = chance(np.array([0, 1, 1, 2]), np.array([1, 1, 0, 2, 2]), num_classes=4)
+    assert found == {"uniform": 0.25, "majority": 0.4}
+
+
+# --- the report -------------------------------------------------------------------------------------------------------
+
+TINY = replace(
+    PRESETS["small"], epochs=2, batch_size=8, frames=12, channels=4, features=8, projection=8, device="cpu", seed=3
+)
+
+
+def swinging(count: int = 60, classes: int = 3, **more: Any) -> SkeletonSet:
+    """Actions that differ in how fast the arms go up and down; every third clip is a test clip."""
+    rng = np.random.default_rng(0)
+    y = np.arange(count) % classes
+    x = np.zeros((count, 3, 16, 25, 1)) + rng.normal(0, 0.3, (1, 3, 1, 25, 1))
+    phase = np.linspace(0, 2 * np.pi, 16) * (1 + y[:, None]) + rng.uniform(0, 1, (count, 1))
+    x[:, 1, :, 4:12, 0] += np.sin(phase)[:, :, None] * np.linspace(0.1, 0.4, 8)
+    x += rng.normal(0, 0.01, x.shape)
+    more.setdefault("test", np.arange(count) // classes % 3 == 2)
+    return SkeletonSet.from_arrays(x, y, layout=NTU_25, source="swinging", **more)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    train, _ = swinging().split()
+    run = prepare_run(tmp_path_factory.mktemp("evaluation") / "swing", TINY, train)
+    list(pretrain(train, TINY, run))
+    return run
+
+
+@pytest.fixture(scope="module")
+def result(run: Run) -> dict[str, Any]:
+    return evaluate(run, swinging(), device="cpu")
+
+
+def test_the_answer_has_the_names_that_others_read(result: dict[str, Any], run: Run):
+    assert result["data"] == {"train": 42, "test": 18, "classes": 3}
+    assert set(result["linear"]) == {"top1", "top5"}
+    assert set(result["knn"]) == {"1", "20"}
+    assert {"raw_1nn", "random_linear", "random_knn_1"} <= set(result["baseline"])
+    assert (result["run"], result["seed"], result["protocol"], result["epoch"]) == ("swing", 3, "test", 2)
+    assert result["synthetic"] is False
+    assert json.loads((run.path / "results.json").read_text()) == result
+
+
+def test_every_part_of_the_answer_can_be_worked_out_again(result: dict[str, Any], run: Run):
+    clips = swinging()
+    train, test = clips.split_indices()
+    x = features(run, clips, views=("clean",), device="cpu")["clean"]
+    near = knn_accuracy(x[train], clips.y[train], x[test], clips.y[test], 1, 3)
+    assert result["knn"]["1"] == round(100 * near, 2)
+    raw = clips.y[raw_nearest(clips, train, test)] == clips.y[test]
+    assert result["baseline"]["raw_1nn"] == round(100 * raw.mean(), 2)
+    assert result["chance"] == {"uniform": 33.33, "majority": 33.33}
+    assert result["linear"]["top5"] == 100  # of 3 classes
+
+
+def test_the_order_of_clips_changes_nothing(result: dict[str, Any], run: Run):
+    order = np.random.default_rng(1).permutation(60)
+    shuffled = evaluate(run, swinging().subset(order), device="cpu")
+    for key in ("linear", "knn", "baseline", "chance", "data"):
+        assert shuffled[key] == pytest.approx(result[key], abs=100 / 18 + 0.01)  # features differ in the last bit
+
+
+def test_one_protocol_gives_one_and_its_floors(run: Run):
+    only = evaluate(run, swinging(), protocols=["knn"], device="cpu")
+    assert "linear" not in only
+    assert set(only["baseline"]) == {"raw_1nn", "random_knn_1", "random_knn_20"}
+    assert "raw 1-NN" in table(only)
+    assert "raw 1-NN" in table(evaluate(run, swinging(), protocols=["linear"], device="cpu"))
+
+
+def test_an_unknown_protocol_is_named_with_those_there_are(run: Run):
+    with pytest.raises(InputError, match=r"'cross-subject'; there are: linear, knn"):
+        evaluate(run, swinging(), protocols=["cross-subject"])
+
+
+def test_a_set_without_test_part_is_a_sentence(run: Run):
+    with pytest.raises(InputError, match="no protocol"):
+        evaluate(run, swinging(test=None))
+
+
+def test_other_joints_are_refused(run: Run):
+    x = np.zeros((6, 3, 4, 2, 1), dtype=np.float32)
+    other = SkeletonSet.from_arrays(x, np.arange(6) % 2, layout=LINE, test=np.arange(6) > 3)
+    with pytest.raises(InputError, match="25 joints"):
+        evaluate(run, other)
+
+
+def test_a_run_without_checkpoint_is_a_sentence(tmp_path: Path):
+    clips = swinging()
+    run = prepare_run(tmp_path / "empty", TINY, clips.split()[0])
+    with pytest.raises(InputError, match="no checkpoint yet"):
+        evaluate(run, clips)
+
+
+def test_what_a_reader_must_know_is_noted(run: Run):
+    x = swinging().clips(slice(None)).numpy()
+    x[2 * 3] = x[0]  # a test clip equal to a training clip
+    y = np.arange(60) % 3
+    y[8] = 3  # a test clip of a class without training clips
+    test = np.arange(60) // 3 % 3 == 2
+    clips = SkeletonSet.from_arrays(x, y, test=test, classes="abcd", synthetic=True)
+    notes = " ".join(evaluate(run, clips, device="cpu")["notes"])
+    for text in ("synthetic", "pretrained on other clips", "class d", "1 test clips are equal"):
+        assert text in notes
+
+
+def test_a_plain_result_needs_no_note(result: dict[str, Any]):
+    assert result["notes"] == []
+
+
+def test_few_training_clips_are_said(run: Run):
+    few = evaluate(run, swinging(18), device="cpu")
+    assert any("k = 20 takes all 12" in note for note in few["notes"])
+
+
+def test_the_table_says_what_the_numbers_are_of(result: dict[str, Any]):
+    text = table({**result, "synthetic": True})
+    for part in ("swing", "seed 3", "protocol test", "(synthetic)", "random encoder", "raw 1-NN", "chance", "classes"):
+        assert part in text
+    assert f"{result['linear']['top1']:.2f}" in text
+
+
+@pytest.mark.parametrize(("percent", "count", "wanted"), [(50, 100, 9.62), (100, 96, 1.92), (75, 747, 3.10)])
+def test_intervals_are_wilsons(percent: float, count: int, wanted: float):
+    """By hand: z/(1+z²/n) · sqrt(p(1-p)/n + z²/4n²), z = 1.96; at p = 1 it is z²/2n / (1+z²/n) = 1.9208/99.8416."""
+    assert interval(percent, count) == pytest.approx(wanted, abs=0.01)
+
+
+def test_a_new_protocol_is_one_function(run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(report_module.PROTOCOLS, "always", lambda part, _: {"share": len(part.test) / 18})
+    assert evaluate(run, swinging(), protocols=["always"], device="cpu")["always"] == {"share": 100.0}
+
+
+def test_the_untrained_floor_is_where_the_run_started(run: Run):
+    """A run of the same seed that has not learned anything gives the random floor itself."""
+    assert PretrainConfig.from_dict(run.config).seed == 3
+    clips = swinging()
+    fresh = prepare_run(run.path.parent / "fresh", TINY, clips.split()[0])
+    generator = pretrain(clips.split()[0], TINY, fresh)
+    next(generator)  # the start is saved as epoch 0; go back to it
+    generator.close()
+    for slot in fresh.path.glob("checkpoint-b.pt*"):
+        slot.unlink()
+    answer = evaluate(fresh, clips, device="cpu")
+    assert answer["epoch"] == 0
+    assert answer["linear"]["top1"] == answer["baseline"]["random_linear"]
+    assert answer["knn"]["1"] == answer["baseline"]["random_knn_1"]
+    assert any("not finished: 0 of 2" in note for note in answer["notes"])
