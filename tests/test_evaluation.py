@@ -23,6 +23,7 @@ from hiclr.evaluation import (
     linear_probe,
     nearest,
     neighbour_purity,
+    random_features,
     rank_classes,
     raw_coordinates,
     raw_nearest,
@@ -33,7 +34,7 @@ from hiclr.evaluation import (
 )
 from hiclr.evaluation import knn as knn_module
 from hiclr.evaluation import report as report_module
-from hiclr.features import features
+from hiclr.features import extract, features, random_encoder
 from hiclr.pretraining import PRESETS, PretrainConfig, prepare_run, pretrain
 from hiclr.runs import Run
 from hiclr.skeleton import NTU_25, Layout
@@ -60,6 +61,14 @@ def test_neighbours_come_by_angle_whatever_their_length():
     indices, scores = nearest(train, angles(60), k=3)
     assert indices.tolist() == [[1, 2, 0]]  # 10, 40 and 60 degrees away
     np.testing.assert_allclose(scores, np.cos(np.radians([[10, 40, 60]])), atol=1e-6)
+
+
+def test_a_row_of_zeros_points_nowhere():
+    zeros = np.zeros((1, 2), dtype=np.float32)
+    indices, scores = nearest(np.concatenate([angles(100), zeros, angles(10)]), angles(0), k=3)
+    assert indices.tolist() == [[2, 1, 0]]  # cos 10 > 0 > cos 100
+    assert scores[0, 1] == 0
+    assert nearest(angles(0, 50), zeros, k=2)[0].tolist() == [[0, 1]]
 
 
 def test_euclidean_neighbours_come_by_distance():
@@ -265,6 +274,16 @@ def test_a_map_is_the_same_twice_and_says_its_settings(rng: Rng, count: int):
     assert "seed 3" in first.caption
 
 
+def test_a_large_map_is_the_same_twice_as_well(rng: Rng, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("openTSNE")
+    monkeypatch.setattr("hiclr.evaluation.clusters._LARGE", 50)
+    x = rng.normal(size=(60, 12)).astype(np.float32)
+    maps = [tsne(x, seed=seed) for seed in (1, 1, 2)]
+    assert maps[0].method == "openTSNE"
+    np.testing.assert_array_equal(maps[0].points, maps[1].points)
+    assert not np.array_equal(maps[0].points, maps[2].points)
+
+
 def test_a_map_keeps_neighbours_whatever_the_scale(rng: Rng):
     x = (20 * np.eye(3, 10)[np.arange(60) % 3] + rng.normal(size=(60, 10))).astype(np.float32)
     for scale in (1, 1e-8):
@@ -411,6 +430,11 @@ def test_every_part_of_the_answer_can_be_worked_out_again(result: dict[str, Any]
     assert result["knn"]["1"] == round(100 * near, 2)
     raw = clips.y[raw_nearest(clips, train, test)] == clips.y[test]
     assert result["baseline"]["raw_1nn"] == round(100 * raw.mean(), 2)
+    start = extract(random_encoder(TINY, NTU_25), clips, TINY)
+    assert not np.allclose(start, x)
+    near = knn_accuracy(start[train], clips.y[train], start[test], clips.y[test], 1, 3)
+    assert result["baseline"]["random_knn_1"] == round(100 * near, 2)
+    np.testing.assert_array_equal(random_features(run, clips, "cpu"), start)
     assert result["chance"] == {"uniform": 33.33, "majority": 33.33}
     assert result["linear"]["top5"] == 100  # of 3 classes
 
