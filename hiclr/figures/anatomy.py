@@ -1,0 +1,114 @@
+"""A layout explained: its joints by name."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.lines import Line2D
+
+from hiclr.errors import InputError
+from hiclr.figures.poses import Floats, bare, draw_pose, front, project
+from hiclr.figures.style import INK, LIMBS, QUIET, Figure, label, new_figure, numbers, styled, titled
+from hiclr.skeleton import Layout
+
+__all__ = ["layout_figure", "standing_pose"]
+
+# Where a standing person has its joints, in metres: (outwards, up, forward). The first word found in a name counts.
+_STANDING = {
+    "hand_tip": (0.46, 0.76, 0.02), "thumb": (0.34, 0.82, 0.08), "toe": (0.16, 0.0, 0.16), "foot": (0.15, 0.02, 0.12),
+    "ankle": (0.14, 0.09, 0.0), "lowerleg": (0.13, 0.48, 0.02), "knee": (0.13, 0.48, 0.02),
+    "upperleg": (0.11, 0.9, 0.0), "upperarm": (0.19, 1.4, 0.0), "lowerarm": (0.31, 1.13, 0.0),
+    "forearm": (0.31, 1.13, 0.0), "elbow": (0.31, 1.13, 0.0), "wrist": (0.38, 0.92, 0.02), "hand": (0.41, 0.84, 0.03),
+    "shoulder": (0.19, 1.4, 0.0), "head": (0.0, 1.68, 0.02), "neck": (0.0, 1.5, 0.0), "chest": (0.0, 1.27, 0.0),
+    "hip": (0.1, 0.9, 0.0), "spine_mid": (0.0, 1.14, 0.0), "spine_base": (0.0, 0.93, 0.0), "spine": (0.0, 1.1, 0.0),
+}  # fmt: skip
+_MIDDLE = {"shoulder": (0.0, 1.4, 0.0), "hip": (0.0, 0.93, 0.0)}
+
+
+def standing_pose(layout: Layout) -> Floats:
+    """(3, V) metres: a drawn standing person who faces +z, from the joints' names. A name that says nothing lies
+    a little below its parent. For explaining a layout, not for measuring."""
+    pose = np.zeros((3, layout.num_joints))
+    done = {layout.root: False}
+    order = [layout.root]
+    for joint in order:
+        order += [child for child, parent in layout.bones if parent == joint]
+    for joint in order:
+        name, side = layout.joints[joint].lower(), layout.sides[joint]
+        word = next((word for word in _STANDING if word in name), None)
+        if word is None:
+            parent = layout.parents[joint]
+            pose[:, joint] = pose[:, parent] + (0, -0.12, 0.05) if parent != joint else (0.0, 0.93, 0.0)
+            continue
+        out, up, forward = _MIDDLE.get(word, _STANDING[word]) if side == "middle" else _STANDING[word]
+        pose[:, joint] = {"left": out, "right": -out, "middle": 0.0}[side], up, forward
+        done[joint] = True
+    return pose
+
+
+@styled
+def layout_figure(layout: Layout, pose: Any | None = None, title: str | None = None) -> Figure:
+    """A layout explained: every joint with its number and name, left and right in their colours, the centre ringed.
+
+    Args:
+        layout: the joints.
+        pose: (3, V) metres, y up, the mean pose of a set for example; a drawn standing person when left out.
+        title: the layout's name when left out.
+
+    Raises:
+        InputError: the pose has another shape.
+    """
+    points = standing_pose(layout) if pose is None else numbers(pose)
+    if points.shape != (3, layout.num_joints):
+        raise InputError(f"A pose of {layout.name!r} must have shape (3, {layout.num_joints}), not {points.shape}.")
+    clip = points[:, None, :, None]
+    points = project(points, front(clip, layout))
+    points[0] -= points[0, layout.root]
+    figure = new_figure(5.6, titled(f"{layout.name}: {layout.num_joints} joints" if title is None else title), 7.2)
+    axes = figure.add_subplot()
+    draw_pose(axes, points, layout, (0.0, 0.0), 1.3, 1.0, np.zeros(layout.num_joints, dtype=bool))
+    for joint, text, marker in ((layout.centre, "centre", "o"), (layout.root, "root", "s")):
+        size = 15 if marker == "o" else 10
+        axes.plot(*points[:2, joint], marker, ms=size, mfc="none", mec="#c8401f", mew=1.6, label=text, ls="none")
+    bare(axes)
+    tall = float(np.ptp(points[1])) or 1.0
+    axes.set(xticks=[], yticks=[], xlim=(-0.85 * tall, 0.85 * tall))
+    axes.set_ylim(points[1].min() - 0.06 * tall, points[1].max() + 0.08 * tall)
+    for side, column in _label_columns(points, layout).items():
+        _draw_names(axes, points, layout, column, side * 0.5 * tall, tall)
+    entries = axes.get_legend_handles_labels()[0]
+    sides = [Line2D([], [], color=limb.colour, lw=2.5, label=s) for s, limb in LIMBS.items() if s in layout.sides]
+    figure.legend(handles=[*sides, *entries], loc="outside lower center", ncols=5, labelcolor=QUIET)
+    return figure
+
+
+def _label_columns(points: Floats, layout: Layout) -> dict[int, list[int]]:
+    """Joints named on the picture's left (-1) and right (+1): where they lie, the middle ones on the emptier side."""
+    columns: dict[int, list[int]] = {-1: [], 1: []}
+    middles = [v for v, side in enumerate(layout.sides) if side == "middle"]
+    for joint, side in enumerate(layout.sides):
+        if side != "middle":
+            columns[1 if side == "left" else -1].append(joint)
+    for joint in sorted(middles, key=lambda v: -points[1, v]):
+        columns[1 if len(columns[1]) <= len(columns[-1]) else -1].append(joint)
+    return {side: sorted(column, key=lambda v: -points[1, v]) for side, column in columns.items()}
+
+
+def _draw_names(axes: Any, points: Floats, layout: Layout, column: list[int], x: float, tall: float) -> None:
+    """Names in a column, each led to its joint by a thin line; spread so that none overlaps another."""
+    if not column:
+        return
+    spacing = 0.062 * tall
+    places = points[1, column].copy()
+    for i in range(1, len(places)):  # push down
+        places[i] = min(places[i], places[i - 1] - spacing)
+    short = points[1].min() - places[-1]
+    if short > 0:  # ran below the feet: lift the column, then make room upwards
+        places[-1] += short
+        for i in range(len(places) - 2, -1, -1):
+            places[i] = max(places[i], places[i + 1] + spacing)
+    for joint, y in zip(column, places, strict=True):
+        colour = LIMBS[layout.sides[joint]].colour
+        axes.plot([points[0, joint], 0.92 * x, 0.99 * x], [points[1, joint], y, y], color="#b5b5b5", lw=0.7, zorder=0.5)
+        axes.text(x, y, f"{joint}  {label(layout.joints[joint], 20)}", ha="left" if x > 0 else "right", va="center",
+                  fontsize=8.5, color=INK)  # fmt: skip
+        axes.plot(x * 0.99, y, "o", ms=3.5, color=colour)

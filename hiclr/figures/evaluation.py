@@ -1,0 +1,268 @@
+"""What the numbers say: results beside their floors, the confusion matrix, accuracy of each class."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from hiclr.errors import InputError
+from hiclr.evaluation import interval
+from hiclr.figures.style import (
+    INK,
+    PALETTE,
+    QUIET,
+    Figure,
+    check_labels,
+    class_colours,
+    label,
+    new_figure,
+    percent_axis,
+    styled,
+    titled,
+)  # fmt: skip
+
+__all__ = ["confusion", "per_class", "result_bars"]
+
+Ids = NDArray[np.int64]
+
+_BLUES = LinearSegmentedColormap.from_list("share", ["#ffffff", "#cfe3f3", "#5aa3d6", "#0b5394", "#062c52"])
+_READABLE = 26  # classes up to which a cell has room for its count
+
+
+def _check_pairs(y_true: Any, y_pred: Any, classes: Sequence[str]) -> tuple[Ids, Ids]:
+    true, predicted = np.asarray(y_true, dtype=np.int64), np.asarray(y_pred, dtype=np.int64)
+    if true.shape != predicted.shape or true.ndim != 1 or not len(true):
+        raise InputError(
+            f"y_true and y_pred must both have shape (N,) with N of at least 1; they have {true.shape} and "
+            f"{predicted.shape}."
+        )
+    check_labels(true, classes)
+    check_labels(predicted, classes)
+    return true, predicted
+
+
+def _accuracy(true: Ids, predicted: Ids) -> str:
+    right, count = int((true == predicted).sum()), len(true)
+    percent = 100 * right / count
+    return f"{percent:.1f} ± {interval(percent, count):.1f} % of {count:,} clips"
+
+
+@styled
+def confusion(
+    y_true: Any, y_pred: Any, classes: Sequence[str], title: str = "Confusion", *, synthetic: bool = False
+) -> Figure:
+    """Which class is taken for which: rows are the true class, shade is the share of the row, numbers are clips.
+
+    The three largest confusions are framed and told in words below.
+
+    Args:
+        y_true: (N,) indices into classes.
+        y_pred: (N,) indices into classes.
+        classes: the names; a class without a clip keeps its empty row.
+        title: above; accuracy and N are added.
+        synthetic: say so in the title.
+
+    Raises:
+        InputError: no clip, lengths that differ, or a label outside the classes.
+    """
+    true, predicted = _check_pairs(y_true, y_pred, classes)
+    count = len(classes)
+    table = np.zeros((count, count), dtype=np.int64)
+    np.add.at(table, (true, predicted), 1)
+    share = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    side = float(np.clip(0.44 * count, 3.4, 7.4))
+    figure = new_figure(side + 1.9, f"{titled(title, synthetic, 60)}   {_accuracy(true, predicted)}", 9.5)
+    axes = figure.add_subplot()
+    image = axes.imshow(share, cmap=_BLUES, vmin=0, vmax=1)
+    _class_ticks(axes, classes)
+    if count <= _READABLE:
+        _write_counts(axes, table, share)
+    worst = _worst(table)
+    for row, column in worst:
+        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, ec=PALETTE[3], lw=1.8))
+    bar = figure.colorbar(image, ax=axes, shrink=0.5, aspect=18, pad=0.02, ticks=[0, 0.5, 1])
+    bar.ax.set_yticklabels(["0 %", "50 %", "100 %"])
+    bar.outline.set_visible(False)
+    bar.set_label("share of the true class")
+    figure.supxlabel("\n".join(_in_words(table, worst, classes)), fontsize=8.5, color=INK, x=0.01, ha="left")
+    return figure
+
+
+def _class_ticks(axes: Any, classes: Sequence[str]) -> None:
+    count = len(classes)
+    size = 8.5 if count <= 12 else 8 if count <= _READABLE else 5 if count <= 64 else 3
+    names = [label(name, 24) for name in classes]
+    axes.set_xticks(range(count), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=size)
+    axes.set_yticks(range(count), names, fontsize=size)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_xticks(np.arange(count - 1) + 0.5, minor=True)
+    axes.set_yticks(np.arange(count - 1) + 0.5, minor=True)
+    axes.grid(which="minor", color="#eeeeee", lw=0.7)
+    axes.tick_params(which="minor", length=0)
+
+
+def _write_counts(axes: Any, table: Ids, share: NDArray[np.float64]) -> None:
+    size = 9 if len(table) <= 12 else 7.5
+    for row, column in np.argwhere(table):
+        dark = share[row, column] > 0.45
+        axes.text(column, row, f"{table[row, column]}", ha="center", va="center", fontsize=size,
+                  color="white" if dark else INK)  # fmt: skip
+
+
+def _worst(table: Ids, count: int = 3) -> list[tuple[int, int]]:
+    """(true, predicted) of the largest confusions by clips; ties by share of the row."""
+    wrong = table - np.diag(np.diag(table))
+    rank = wrong + wrong / (table.sum(axis=1, keepdims=True) + 1)
+    order = np.argsort(-rank, axis=None, kind="stable")[:count]
+    pairs = [divmod(int(place), len(table)) for place in order]
+    return [(row, column) for row, column in pairs if wrong[row, column]]
+
+
+def _in_words(table: Ids, worst: list[tuple[int, int]], classes: Sequence[str]) -> list[str]:
+    if not worst:
+        return ["Nothing is confused."]
+    lines = []
+    for row, column in worst:
+        of = int(table[row].sum())
+        lines.append(
+            f"{label(classes[row])} taken for {label(classes[column])}: {table[row, column]} of {of} "
+            f"({100 * table[row, column] / of:.0f} %)"
+        )
+    return ["Most confused", *lines]
+
+
+@styled
+def per_class(
+    y_true: Any, y_pred: Any, classes: Sequence[str], title: str = "Accuracy by class", *, synthetic: bool = False
+) -> Figure:
+    """Accuracy of each class in its colour, with the 95 % interval of its test clips and their number.
+
+    Args:
+        y_true: (N,) indices into classes.
+        y_pred: (N,) indices into classes.
+        classes: the names; a class without a clip keeps its empty row.
+        title: above; accuracy and N are added.
+        synthetic: say so in the title.
+
+    Raises:
+        InputError: as `confusion`.
+    """
+    true, predicted = _check_pairs(y_true, y_pred, classes)
+    count = len(classes)
+    clips = np.bincount(true, minlength=count)
+    right = np.bincount(true[true == predicted], minlength=count)
+    percent = 100 * right / np.maximum(clips, 1)
+    figure = new_figure(0.24 * count + 1.1, f"{titled(title, synthetic, 60)}   {_accuracy(true, predicted)}")
+    axes = figure.add_subplot()
+    rows = np.arange(count)
+    axes.barh(rows, percent, color=class_colours(count), height=0.68)
+    for c in range(count):
+        if clips[c]:
+            _whisker(axes, percent[c], int(clips[c]), c)
+        text = f"{right[c]} of {clips[c]}" if clips[c] else "no test clip"
+        axes.text(101, c, text, va="center", color=QUIET, fontsize=8.5, clip_on=False)
+    mean = 100 * float((true == predicted).mean())
+    axes.axvline(mean, color=INK, lw=1, ls="--", zorder=0.9)
+    axes.set_yticks(rows, [label(name, 28) for name in classes])
+    axes.set_ylim(count - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    percent_axis(axes.xaxis)
+    axes.set_xlabel("right, with 95 % interval; dashed: all clips")
+    return figure
+
+
+def _whisker(axes: Any, percent: float, count: int, y: float) -> None:
+    """The 95 % interval of an accuracy, within 0..100."""
+    half = interval(percent, count)
+    low, high = max(0.0, percent - half), min(100.0, percent + half)
+    axes.plot([low, high], [y, y], color=INK, lw=1.1, solid_capstyle="butt", zorder=3)
+
+
+# What is drawn: the group's title, (protocol, key) of the pretrained encoder, the floors measured alike.
+_GROUPS = (
+    ("kNN, k = 1", ("knn", "1"), ("random_knn_1", "raw_1nn")),
+    ("kNN, k = 20", ("knn", "20"), ("random_knn_20",)),
+    ("linear probe, top-1", ("linear", "top1"), ("random_linear",)),
+    ("linear probe, top-5", ("linear", "top5"), ()),
+)
+_FLOORS = {"raw_1nn": "raw 1-NN", "random_linear": "random encoder", "random_knn_1": "random encoder",
+           "random_knn_20": "random encoder"}  # fmt: skip
+_FILL = {"pretrained": PALETTE[0], "random encoder": "#a9b4bd", "raw 1-NN": "#d5c7a3"}
+
+
+@styled
+def result_bars(results: Mapping[str, Any], title: str | None = None) -> Figure:
+    """The pretrained encoder beside its floors, each with the 95 % interval of the test clips; chance is a line.
+
+    Args:
+        results: of `hiclr.evaluation.evaluate`, or results.json of a run; protocols that it lacks are left out.
+        title: run, protocol, seed and N when left out.
+
+    Raises:
+        InputError: no protocol that has bars, or no number of test clips.
+    """
+    groups = [group for group in _GROUPS if group[1][1] in results.get(group[1][0], {})]
+    test = int(results.get("data", {}).get("test", 0))
+    if not groups or test < 1:
+        raise InputError('The results hold neither "knn" nor "linear" with "data": {"test": n}. Run evaluate first.')
+    bars, ticks = _layout_bars(results, groups)
+    figure = new_figure(0.27 * bars[-1][0] + 1.75, _result_title(results, title))
+    axes = figure.add_subplot()
+    for y, name, value in bars:
+        axes.barh(y, value, color=_FILL[name], height=0.82)
+        _whisker(axes, value, test, y)
+        end = min(100.0, value + interval(value, test))
+        axes.text(end + 1, y, f"{value:.1f}", va="center", fontweight="bold" if name == "pretrained" else "normal")
+    axes.set_yticks([y for y, *_ in bars], [name for _, name, _ in bars])
+    axes.set_ylim(bars[-1][0] + 0.7, -1.5)
+    axes.tick_params(axis="y", length=0)
+    for y, name in ticks:
+        axes.text(0.0, y, name, fontweight="bold", va="center", fontsize=9)
+    percent_axis(axes.xaxis, 108)
+    axes.set_xticks(range(0, 101, 20))
+    _chance_line(axes, results)
+    axes.set_xlabel(f"accuracy, with the 95 % interval of {test:,} test clips (one seed)")
+    return figure
+
+
+def _layout_bars(
+    results: Mapping[str, Any], groups: list[Any]
+) -> tuple[list[tuple[float, str, float]], list[tuple[float, str]]]:
+    """Bars as (place, name, %), and the groups' titles as (place, text), from the top down."""
+    bars: list[tuple[float, str, float]] = []
+    titles = []
+    y = 0.0
+    floors = results.get("baseline", {})
+    for name, (protocol, key), below in groups:
+        titles.append((y - 0.85, name))
+        bars.append((y, "pretrained", float(results[protocol][key])))
+        y += 1
+        for floor in below:
+            if floors.get(floor) is not None:
+                bars.append((y, _FLOORS[floor], float(floors[floor])))
+                y += 1
+        y += 1.1
+    return bars, titles
+
+
+def _result_title(results: Mapping[str, Any], title: str | None) -> str:
+    if title is None:
+        parts = [results.get("run"), results.get("source"), results.get("protocol")]
+        title = " · ".join(label(part, 36) for part in parts if part) or "Results"
+        title += f" · seed {results['seed']}" if "seed" in results else ""
+    return titled(title, bool(results.get("synthetic")))
+
+
+def _chance_line(axes: Any, results: Mapping[str, Any]) -> None:
+    chance = results.get("chance", {}).get("uniform")
+    if chance is None and results.get("data", {}).get("classes"):
+        chance = 100 / results["data"]["classes"]
+    if chance is not None:
+        axes.axvline(chance, color=INK, lw=1, ls="--", zorder=3)
+        axes.text(chance + 0.8, axes.get_ylim()[0] - 0.05, f"chance {chance:.1f}", fontsize=8, color=INK, va="bottom")

@@ -1,0 +1,189 @@
+"""From a clip to lines on paper: the projection, the frames to show, and one drawn pose."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from hiclr.errors import InputError
+from hiclr.figures.style import LIMBS, QUIET, Figure, numbers
+from hiclr.skeleton import Layout
+
+__all__ = [
+    "Bools",
+    "Floats",
+    "bare",
+    "check_clip",
+    "draw_frame",
+    "draw_pose",
+    "extent",
+    "front",
+    "in_place",
+    "limb_legend",
+    "line_size",
+    "pick_frames",
+    "presence",
+    "project",
+    "view_angle",
+]
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+_THREE_QUARTER = 30.0  # degrees off the front: shows arms that reach forward, and still left beside right
+
+
+def check_clip(clip: Any, layout: Layout) -> Floats:
+    """(3, T, V, M) float64 of a clip.
+
+    Raises:
+        InputError: another shape, other joints than the layout's, or numbers that are not finite.
+    """
+    x = numbers(clip)
+    if x.ndim != 4 or x.shape[0] != 3 or x.shape[2] != layout.num_joints:
+        raise InputError(
+            f"A clip of layout {layout.name!r} must have shape (3, T, {layout.num_joints}, M): coordinates, frames, "
+            f"joints, persons; it has shape {x.shape}."
+        )
+    if not np.isfinite(x).all():
+        raise InputError("The clip holds numbers that are not finite, so it has no picture. `hiclr doctor` finds them.")
+    return x
+
+
+def presence(x: Floats) -> Bools:
+    """(3, T, V, M) -> (T, M): the person has a joint that is not zero."""
+    found: Bools = (x != 0).any(axis=(0, 2))
+    return found
+
+
+def front(x: Floats, layout: Layout) -> float:
+    """Degrees about y that turn the first person, in its first frame, to face the viewer; 0 without shoulders.
+
+    The front is where up × (left to right shoulder) points, in a right-handed frame.
+    """
+    frames = np.flatnonzero(presence(x)[:, 0])
+    if layout.shoulders is None or not len(frames):
+        return 0.0
+    left, right = layout.shoulders
+    across = x[:, frames[0], right, 0] - x[:, frames[0], left, 0]
+    return float(np.degrees(np.arctan2(-across[2], -across[0]))) if across[[0, 2]].any() else 0.0
+
+
+def project(x: Floats, degrees: float) -> Floats:
+    """Turn (3, ...) about y by `degrees`; then axis 0 is right, up, towards the viewer. At 0 nothing changes."""
+    angle = np.radians(degrees)
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.stack([cos * x[0] + sin * x[2], x[1], cos * x[2] - sin * x[0]])
+
+
+def view_angle(x: Floats, layout: Layout, view: float | None) -> float:
+    return front(x, layout) + _THREE_QUARTER if view is None else view
+
+
+def pick_frames(present: Bools, count: int) -> NDArray[np.int64]:
+    """At most `count` frames, evenly over those in which anyone is present (over all if nobody ever is)."""
+    frames = np.flatnonzero(present.any(axis=1))
+    frames = frames if len(frames) else np.arange(len(present))
+    chosen: NDArray[np.int64] = frames[np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int)]
+    return chosen
+
+
+def in_place(x: Floats, present: Bools, root: int) -> Floats:
+    """Take the walk out of the picture: per frame the present persons' roots lie, on average, at horizontal 0."""
+    weight = present / np.maximum(present.sum(axis=1, keepdims=True), 1)
+    x = x.copy()
+    x[0] -= (x[0, :, root] * weight).sum(axis=1)[:, None, None]
+    return x
+
+
+def extent(x: Floats, present: Bools) -> tuple[float, float, float, float]:
+    """(left, right, low, high) of the present persons in (3, T, V, M); a standing person's size if there are none."""
+    points = x[:2].transpose(1, 3, 2, 0)[present].reshape(-1, 2)
+    if not len(points):
+        return -0.4, 0.4, 0.0, 1.7
+    (left, low), (right, high) = points.min(axis=0), points.max(axis=0)
+    return float(left), float(right), float(low), float(high)
+
+
+def _heads(layout: Layout) -> list[int]:
+    return [v for v, name in enumerate(layout.joints) if name.lower().split(".")[-1] in ("head", "nose")]
+
+
+def draw_pose(
+    axes: Any, pose: Floats, layout: Layout, at: tuple[float, float], size: float, alpha: float, hidden: Bools
+) -> None:
+    """One person: a bone for each edge of the layout, far ones first; hidden joints hollow, their bones dotted.
+
+    Args:
+        axes: where.
+        pose: (3, V) projected.
+        layout: the V joints.
+        at: added to right and up.
+        size: factor on line widths and dots.
+        alpha: 1 for the first person, less for others and for earlier poses.
+        hidden: (V,) joints that are masked.
+    """
+    points = pose[:2].T + at
+    bones = sorted(layout.bones, key=lambda bone: pose[2, list(bone)].sum())
+    looks = [LIMBS[layout.sides[child]] for child, _ in bones]
+    dotted = [bool(hidden[child] or hidden[parent]) for child, parent in bones]
+    axes.add_collection(
+        LineCollection(
+            [points[[parent, child]] for child, parent in bones],
+            colors=[look.colour for look in looks],
+            linewidths=[look.width * size * (0.5 if thin else 1) for look, thin in zip(looks, dotted, strict=True)],
+            linestyles=[(0, (1, 1.5)) if thin else "solid" for thin in dotted],
+            capstyle="round",
+            alpha=alpha,
+            gid="bones",
+        ),
+        autolim=False,
+    )
+    colours = np.array([LIMBS[side].colour for side in layout.sides])
+    sizes = np.full(layout.num_joints, 7.0)
+    sizes[_heads(layout)] = 60.0
+    for chosen, face in ((~hidden, colours), (hidden, np.full(len(colours), "white"))):
+        axes.scatter(
+            *points[chosen].T,
+            s=sizes[chosen] * size**2 * (1 if face is colours else 1.6),
+            c=face[chosen],
+            edgecolors=colours[chosen],
+            linewidths=0.9 * size,
+            alpha=alpha,
+            zorder=2.5,
+        )
+
+
+def draw_frame(axes: Any, x: Floats, t: int, layout: Layout, at: tuple[float, float], size: float,
+                alpha: float = 1.0, hidden: Bools | None = None) -> None:  # fmt: skip
+    """All present persons of one frame of (3, T, V, M)."""
+    for person in np.flatnonzero(presence(x)[t])[::-1]:
+        masked = np.zeros(layout.num_joints, dtype=bool) if hidden is None else hidden[t, :, person]
+        draw_pose(axes, x[:, t, :, person], layout, at, size, alpha * (1.0 if person == 0 else 0.45), masked)
+
+
+def limb_legend(figure: Figure, layout: Layout, persons: bool = False, masked: bool = False) -> None:
+    """What the colours mean, in one quiet row below."""
+    sides = [side for side in LIMBS if side in layout.sides]
+    names = {"left": "left", "right": "right", "middle": "middle"}
+    entries = [Line2D([], [], color=LIMBS[s].colour, lw=2.5, label=names[s]) for s in sides]
+    if persons:
+        entries.append(Line2D([], [], color=LIMBS["middle"].colour, lw=2.5, alpha=0.4, label="second person"))
+    if masked:
+        entries.append(
+            Line2D([], [], color=QUIET, lw=1, ls=":", marker="o", mfc="white", label="masked: zero for the encoder")
+        )
+    figure.legend(handles=entries, loc="outside lower right", ncols=len(entries), labelcolor=QUIET)
+
+
+def bare(axes: Any) -> None:
+    axes.set_aspect("equal")
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+
+
+def line_size(inches_per_metre: float) -> float:
+    """Line widths that suit a pose drawn at this scale."""
+    return float(np.clip(inches_per_metre / 1.3, 0.42, 1.0))

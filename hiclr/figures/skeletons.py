@@ -1,0 +1,264 @@
+"""Pictures of poses: a clip as a strip, a set at a glance, the ladder of views.
+
+Every flat picture is an orthographic projection: rotation about the vertical, then x to the right and y up, in metres,
+never stretched. Left limbs are light orange, right limbs blue, the middle black.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.transforms import ScaledTranslation
+from numpy.typing import NDArray
+
+from hiclr.datasets.base import SkeletonSet
+from hiclr.errors import InputError
+from hiclr.figures.anatomy import layout_figure, standing_pose
+from hiclr.figures.player3d import player_3d
+from hiclr.figures.poses import (
+    Bools,
+    Floats,
+    bare,
+    check_clip,
+    draw_frame,
+    extent,
+    front,
+    in_place,
+    limb_legend,
+    line_size,
+    pick_frames,
+    presence,
+    project,
+    view_angle,
+)
+from hiclr.figures.style import RULE, WIDTH, Figure, class_colour, label, new_figure, styled, titled
+from hiclr.skeleton import Layout
+
+__all__ = ["contact_sheet", "front", "ladder", "layout_figure", "player_3d", "project", "standing_pose", "strip"]
+
+_GAP = 0.12  # metres between neighbouring poses
+
+
+@styled
+def strip(
+    clip: Any,
+    layout: Layout,
+    frames: int = 8,
+    title: str = "",
+    *,
+    view: float | None = None,
+    synthetic: bool = False,
+) -> Figure:
+    """One clip as a row of poses over time, in one scale, on one ground line.
+
+    Each pose stands in its own place: the walk is taken out, height is not. A second person is paler.
+
+    Args:
+        clip: (3, T, V, M) metres, y up; tensor or array.
+        layout: the V joints.
+        frames: how many poses, evenly over the frames in which anyone is present.
+        title: above.
+        view: degrees about y from which to look, 0 being x to the right; when left out, 30 off the front of the
+            first person.
+        synthetic: say so in the title.
+
+    Raises:
+        InputError: the clip has another shape than the layout says, or is not finite.
+    """
+    x = check_clip(clip, layout)
+    x = project(x, view_angle(x, layout, view))
+    present = presence(x)
+    shown = pick_frames(present, frames)
+    x, present = x[:, shown], present[shown]
+    x = in_place(x, present, layout.root)
+    left, right, low, high = extent(x, present)
+    step = max(right - left, 0.35 * (high - low)) + _GAP
+    places = [i * step for i in range(len(shown))]
+    width, height = step * len(shown), high - low + 0.25
+    inches = np.clip((WIDTH - 0.6) * height / width, 1.2, 3.2)
+    figure = new_figure(inches + 0.75 + 0.3 * bool(title), titled(title, synthetic))
+    axes = figure.add_subplot()
+    axes.axhline(low - 0.03, color=RULE, lw=1.2, zorder=0)
+    for i, place in enumerate(places):
+        draw_frame(axes, x, i, layout, (place - (left + right) / 2, 0.0), line_size(inches / height))
+    bare(axes)
+    axes.set_xlim(-step / 2, width - step / 2)
+    axes.set_ylim(low - 0.08, high + 0.17)
+    axes.set_yticks([])
+    _frame_ticks(axes, places, shown)
+    limb_legend(figure, layout, persons=bool(present[:, 1:].any()))
+    return figure
+
+
+@styled
+def contact_sheet(
+    clips: SkeletonSet,
+    indices: Sequence[int] | NDArray[Any] | None = None,
+    *,
+    poses: int = 3,
+    columns: int | None = None,
+    title: str | None = None,
+    view: float | None = None,
+) -> Figure:
+    """A set at a glance: a few poses of each clip, in one scale, with its class.
+
+    Args:
+        clips: the set.
+        indices: which clips; when left out, the first of each class.
+        poses: poses per clip, evenly over time.
+        columns: clips in a row; chosen from their number when left out.
+        title: the set's source when left out.
+        view: as for `strip`; when left out, each clip 30 degrees off its own front.
+
+    Raises:
+        InputError: no clip, or one that is not finite.
+    """
+    chosen = np.asarray(_one_per_class(clips) if indices is None else indices, dtype=np.int64)
+    if not len(chosen):
+        raise InputError("A contact sheet needs at least one clip; none was given.")
+    cells = [_cell_poses(clip, clips.layout, poses, view) for clip in clips.clips(chosen)]
+    extents = np.array([extent(x, present) for x, present in cells])
+    step = max(float(np.quantile(extents[:, 1] - extents[:, 0], 0.9)), 0.4) + 0.02
+    height = float(np.quantile(extents[:, 3] - extents[:, 2], 0.95)) + 0.15
+    columns = min(columns or (4 if len(chosen) <= 12 else 5), len(chosen))
+    rows = -(-len(chosen) // columns)
+    inches = np.clip((WIDTH - 0.3) / columns * height / (step * poses), 0.7, 1.9)
+    figure = new_figure(
+        rows * (inches + 0.32) + 0.75, titled(clips.source if title is None else title, clips.synthetic)
+    )
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat[len(chosen) :]:
+        axes.set_axis_off()
+    for axes, index, (x, present) in zip(grid.flat, chosen, cells, strict=False):
+        left, right, low, _ = extent(x, present)
+        for i in range(x.shape[1]):
+            draw_frame(axes, x, i, clips.layout, (i * step - (left + right) / 2, -low), line_size(inches / height))
+        bare(axes)
+        axes.axhline(-0.03, color=RULE, lw=1, zorder=0)
+        axes.set(xticks=[], yticks=[], xlim=(-step / 2, (poses - 0.5) * step), ylim=(-0.1, height))
+        _class_title(axes, int(clips.y[index]), clips.classes[int(clips.y[index])])
+    limb_legend(figure, clips.layout, persons=any(present[:, 1:].any() for _, present in cells))
+    return figure
+
+
+def _frame_ticks(axes: Any, places: Sequence[float], frames: NDArray[np.int64]) -> None:
+    axes.set_xticks(places, [f"{t}" for t in frames])
+    axes.set_xlabel("frame")
+
+
+def _one_per_class(clips: SkeletonSet) -> NDArray[np.int64]:
+    return np.unique(clips.y, return_index=True)[1]
+
+
+def _cell_poses(clip: Any, layout: Layout, poses: int, view: float | None) -> tuple[Floats, Bools]:
+    x = check_clip(clip, layout)
+    x = project(x, view_angle(x, layout, view))
+    present = presence(x)
+    frames = np.flatnonzero(present.any(axis=1))
+    frames = frames if len(frames) else np.arange(len(present))
+    inner = (np.arange(poses) + 0.5) / poses * len(frames)  # the middle of each part: not the rest before and after
+    shown = frames[inner.astype(int)]
+    return in_place(x[:, shown], present[shown], layout.root), present[shown]
+
+
+def _class_title(axes: Any, index: int, name: str) -> None:
+    """The class in words, with a dot of its colour."""
+    axes.set_title(f"    {label(name, 24)}", fontsize=9, fontweight="normal", pad=3)
+    axes.plot(0.018, 1.0, "o", color=class_colour(index), transform=_above(axes), clip_on=False, ms=7)
+
+
+def _above(axes: Any) -> Any:
+    return axes.transAxes + ScaledTranslation(0, 7 / 72, axes.figure.dpi_scale_trans)
+
+
+@styled
+def ladder(
+    views: Mapping[str, Any],
+    layout: Layout,
+    frames: int = 8,
+    title: str = "",
+    *,
+    view: float | None = None,
+    synthetic: bool = False,
+) -> Figure:
+    """The same clip as each view shows it to the encoder: a row for each view, a column for each frame, one scale.
+
+    The viewer's angle is that of the first row in every row, so a rotation is seen as one. A joint that is zero in a
+    view but not in the first row is masked: it is drawn hollow where the first row's bones would put it.
+
+    Args:
+        views: name -> (3, T, V, M) positions; the first is the original.
+        layout: the V joints.
+        frames: columns.
+        title: above.
+        view: as for `strip`.
+        synthetic: say so in the title.
+
+    Raises:
+        InputError: no view, views of different shape, or as `strip`.
+    """
+    if not views:
+        raise InputError("The ladder needs at least one view: name -> clip (3, T, V, M).")
+    clips = {name: check_clip(clip, layout) for name, clip in views.items()}
+    if len({x.shape for x in clips.values()}) > 1:
+        shapes = ", ".join(f"{name} {x.shape}" for name, x in clips.items())
+        raise InputError(f"All views must have one shape; they have: {shapes}.")
+    original = next(iter(clips.values()))
+    degrees = view_angle(original, layout, view)
+    shown = pick_frames(presence(original), frames)
+    rows = [_rung(x[:, shown], original[:, shown], layout, degrees) for x in clips.values()]
+    return _draw_ladder([label(name, 14) for name in clips], rows, layout, shown, titled(title, synthetic))
+
+
+def _rung(x: Floats, original: Floats, layout: Layout, degrees: float) -> tuple[Floats, Bools, Bools]:
+    """(projected view with masked joints put in place, (T, M) present, (T, V, M) masked)."""
+    present = presence(x)
+    masked = (x == 0).all(axis=0) & (original != 0).any(axis=0) & present[:, None]
+    filled = in_place(project(_fill(x, original, masked, layout), degrees), present, layout.root)
+    return filled, present, masked
+
+
+def _fill(x: Floats, original: Floats, masked: Bools, layout: Layout) -> Floats:
+    """Put masked joints where the original's bones lead from the nearest joint that is not masked."""
+    x, waiting = x.copy(), masked.copy()
+    edges = [*layout.bones, *((parent, child) for child, parent in layout.bones)]
+    for _ in range(layout.num_joints):
+        if not waiting.any():
+            break
+        known = ~waiting
+        for joint, other in edges:
+            take = waiting[:, joint] & known[:, other]
+            bone = original[:, :, joint] - original[:, :, other]
+            x[:, :, joint] = np.where(take, x[:, :, other] + bone, x[:, :, joint])
+            waiting[:, joint] &= ~take
+    return x
+
+
+def _draw_ladder(
+    names: list[str], rows: list[tuple[Floats, Bools, Bools]], layout: Layout, shown: NDArray[np.int64], title: str
+) -> Figure:
+    extents = np.array([extent(x, present) for x, present, _ in rows])
+    left, right = extents[:, 0].min(), extents[:, 1].max()
+    step = right - left + _GAP
+    tops = extents[:, 3] - extents[:, 2]
+    heights = tops + 0.3
+    floors = -np.cumsum(heights)
+    width = step * len(shown)
+    inches = (WIDTH - 1.1) * heights.sum() / width
+    inches = float(np.clip(inches, 0.9 * len(rows), 1.9 * len(rows)))
+    figure = new_figure(inches + 0.75 + 0.3 * bool(title), title)
+    axes = figure.add_subplot()
+    places = [i * step for i in range(len(shown))]
+    for floor, (x, _, masked), box in zip(floors, rows, extents, strict=True):
+        axes.axhline(floor - 0.05, color=RULE, lw=1.2, zorder=0)
+        for i, place in enumerate(places):
+            at = (place - (left + right) / 2, floor - box[2])
+            draw_frame(axes, x, i, layout, at, line_size(inches / heights.sum()), hidden=masked)
+    bare(axes)
+    axes.set_xlim(-step / 2, width - step / 2)
+    axes.set_ylim(floors[-1] - 0.1, 0)
+    axes.set_yticks(floors + tops / 2, names, fontweight="bold", fontsize=9)
+    _frame_ticks(axes, places, shown)
+    persons = any(present[:, 1:].any() for _, present, _ in rows)
+    limb_legend(figure, layout, persons, masked=any(masked.any() for *_, masked in rows))
+    return figure
