@@ -1,1 +1,15 @@
-"""TODO"""
+"""Interactive parts for JupyterLab: a player of clips.
+
+Each is a list of traits (what goes to the browser), a `.js` file beside it that draws, and arrays as bytes. What is
+shown is computed by the other rooms; every widget leaves a still picture beside itself in the saved notebook.
+"""
+
+try:
+    import anywidget  # noqa: F401
+    import ipywidgets  # noqa: F401
+except ImportError as error:
+    raise ImportError('Widgets need anywidget and ipywidgets. Install them with: pip install "hiclr[notebooks]"') from error
+
+from hiclr.widgets.player import Player
+
+__all__ = ["Player"]

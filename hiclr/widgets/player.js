@@ -1,0 +1,595 @@
+// Plays W views of skeletons side by side, on one clock and with one orbit camera.
+//
+// The kernel sends positions once per update; the clock runs here, so playback needs no messages.
+// This file draws and nothing else: what is drawn was computed in Python.
+// Texts reach the page through textContent and fillText alone: names from files are never read as markup.
+
+const SPEEDS = [0.1, 0.25, 0.5, 1, 2, 4];
+const HOME = { yaw: 0.45, pitch: 0.16, zoom: 1 };
+const EYE = 5; // distance of the eye in radii: a mild perspective that keeps proportions readable
+const NARROWEST = 170; // CSS pixels of one view; below that the views wrap into rows
+const PI2 = 2 * Math.PI;
+
+/** A little-endian int16 trait as numbers; copied first, since a view may start at an odd address. */
+function numbers(model, name) {
+  const bytes = model.get(name);
+  if (!bytes || bytes.byteLength < 2) return new Int16Array(0);
+  return new Int16Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+}
+
+function element(tag, className, attributes = {}) {
+  const made = document.createElement(tag);
+  made.className = className;
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+}
+
+/** What one update holds, or a sentence saying why it cannot be drawn. */
+function read(model) {
+  const [views, frames, persons, joints] = model.get("shape");
+  const positions = numbers(model, "positions");
+  const vectors = numbers(model, "vectors");
+  const hidden = model.get("hidden"); // one byte a joint, in the order of the positions; empty when none is masked
+  const wanted = 3 * views * frames * persons * joints;
+  const fault =
+    !wanted ? "no clip" : positions.length !== wanted ? `${positions.length} numbers came, ${wanted} were wanted` : "";
+  return {
+    views, frames: Math.max(frames, 1), persons, joints, positions, fault,
+    vectors: vectors.length === wanted ? vectors : null,
+    hidden: hidden && 3 * hidden.byteLength === wanted ? new Uint8Array(hidden.buffer, hidden.byteOffset) : null,
+    vectorScale: model.get("vector_scale"),
+    fromParent: model.get("vector_origin") === "parent",
+    scale: model.get("scale"),
+    bones: model.get("bones"),
+    sides: model.get("sides"),
+    head: model.get("head"),
+    titles: model.get("titles"),
+    colours: model.get("colours"),
+    place: model.get("place"),
+    perspective: model.get("projection") !== "orthographic",
+  };
+}
+
+/** Maps metres to pixels of one view; `camera` is the reader's, `place` the clip's. */
+function lens(camera, place, width, height, top, perspective) {
+  const angle = place.facing + camera.yaw;
+  const [sa, ca, sp, cp] = [Math.sin(angle), Math.cos(angle), Math.sin(camera.pitch), Math.cos(camera.pitch)];
+  const pixels = (camera.zoom * Math.min(width, height - top)) / 2 / place.radius;
+  const distance = EYE * place.radius;
+  const [tx, ty, tz] = place.target;
+  const [cx, cy] = [width / 2, top + (height - top) / 2];
+  return {
+    pixels,
+    project(x, y, z, out, at) {
+      const [px, py, pz] = [x - tx, y - ty, z - tz];
+      const toward = px * sa + pz * ca; // along the floor, toward the eye
+      const depth = toward * cp + py * sp;
+      const near = perspective ? distance / Math.max(distance - depth, 0.2 * distance) : 1;
+      out[at] = cx + (px * ca - pz * sa) * pixels * near;
+      out[at + 1] = cy - (py * cp - toward * sp) * pixels * near;
+      out[at + 2] = depth;
+      out[at + 3] = near;
+    },
+  };
+}
+
+/** The floor, drawn once per camera: lines on whole steps, fading with distance. */
+function paintFloor(g, view, place, ink) {
+  const reach = 2 * place.radius;
+  const step = [0.1, 0.25, 0.5, 1, 2, 5, 10].find((s) => reach / s <= 8) ?? reach / 4;
+  const [tx, , tz] = place.target;
+  const [x0, z0] = [Math.round(tx / step), Math.round(tz / step)];
+  const count = Math.ceil(reach / step);
+  const point = new Float64Array(8);
+  const line = (xa, za, xb, zb) => {
+    const far = Math.hypot((xa + xb) / 2 - tx, (za + zb) / 2 - tz) / reach;
+    if (far >= 1) return;
+    view.project(xa, place.floor, za, point, 0);
+    view.project(xb, place.floor, zb, point, 4);
+    g.globalAlpha = 0.22 * (1 - far);
+    g.beginPath();
+    g.moveTo(point[0], point[1]);
+    g.lineTo(point[4], point[5]);
+    g.stroke();
+  };
+  g.strokeStyle = ink;
+  g.lineWidth = 1;
+  for (let i = -count; i <= count; i++) {
+    for (let j = -count; j < count; j++) {
+      const [across, from, to] = [i * step, j * step, (j + 1) * step];
+      line(x0 * step + across, z0 * step + from, x0 * step + across, z0 * step + to);
+      line(x0 * step + from, z0 * step + across, x0 * step + to, z0 * step + across);
+    }
+  }
+  g.globalAlpha = 1;
+}
+
+/** One person of one view in one frame; absent persons (all zero) are left out. */
+class Body {
+  constructor(data) {
+    this.data = data;
+    this.points = new Float64Array(4 * data.joints); // x, y, depth, nearness of each joint
+    this.tips = new Float64Array(4 * data.joints); // the same for the end of each vector
+    this.foot = new Float64Array(4 * data.joints); // and for the shadow
+    this.masked = new Uint8Array(data.joints);
+    this.order = data.bones.map((_, i) => i);
+  }
+
+  /** Project the joints; false when nobody is there. */
+  place(view, lens, frame, person) {
+    const { data, points, foot, masked } = this;
+    masked.fill(0);
+    this.start = (((view * data.frames + frame) * data.persons + person) * data.joints) * 3;
+    let present = false;
+    for (let v = 0; v < data.joints; v++) {
+      const at = this.start + 3 * v;
+      const [x, y, z] = [data.positions[at], data.positions[at + 1], data.positions[at + 2]];
+      if (data.hidden) masked[v] = data.hidden[at / 3];
+      present ||= x !== 0 || y !== 0 || z !== 0;
+      lens.project(x * data.scale, y * data.scale, z * data.scale, points, 4 * v);
+      lens.project(x * data.scale, data.place.floor, z * data.scale, foot, 4 * v);
+    }
+    return present;
+  }
+
+  shadow(g, width) {
+    g.beginPath();
+    for (const [child, parent] of this.data.bones) {
+      if (this.masked[child] || this.masked[parent]) continue;
+      g.moveTo(this.foot[4 * child], this.foot[4 * child + 1]);
+      g.lineTo(this.foot[4 * parent], this.foot[4 * parent + 1]);
+    }
+    g.lineWidth = width;
+    g.stroke();
+  }
+
+  line(g, a, b, colour, width) {
+    g.strokeStyle = colour;
+    g.lineWidth = width;
+    g.beginPath();
+    g.moveTo(a[0], a[1]);
+    g.lineTo(b[0], b[1]);
+    g.stroke();
+  }
+
+  /** Far bones first. Left limbs are filled, right limbs outlined: told apart without colour too. */
+  bones(g, colours, theme, width, faint) {
+    const { data, points, masked, order } = this;
+    const depth = (i) => points[4 * data.bones[i][0] + 2] + points[4 * data.bones[i][1] + 2];
+    order.sort((a, b) => depth(a) - depth(b));
+    for (const i of order) {
+      const [child, parent] = data.bones[i];
+      const a = points.subarray(4 * child, 4 * child + 2);
+      const b = points.subarray(4 * parent, 4 * parent + 2);
+      const side = data.sides[child];
+      const colour = colours[side];
+      const thick = (width * (points[4 * child + 3] + points[4 * parent + 3])) / 2;
+      if (faint || masked[child] || masked[parent]) {
+        g.globalAlpha = faint ? 0.3 : 0.45;
+        g.setLineDash(faint ? [] : [2, 4]);
+        this.line(g, a, b, faint ? theme.ink : colour, Math.min(thick, 1.2));
+        g.setLineDash([]);
+        g.globalAlpha = 1;
+        continue;
+      }
+      this.line(g, a, b, theme.paper, thick + 2.5); // a rim, so that crossing limbs stay apart
+      this.line(g, a, b, colour, thick);
+      if (side === "right") this.line(g, a, b, theme.paper, Math.max(thick - 2.4, 0.8));
+    }
+  }
+
+  joints(g, colours, theme, width) {
+    const { data, points, masked } = this;
+    for (let v = 0; v < data.joints; v++) {
+      const colour = colours[data.sides[v]];
+      const radius = 0.62 * width * points[4 * v + 3] + 0.4;
+      g.beginPath();
+      g.arc(points[4 * v], points[4 * v + 1], masked[v] ? radius + 1.2 : radius, 0, PI2);
+      g.fillStyle = masked[v] || data.sides[v] === "right" ? theme.paper : colour;
+      g.strokeStyle = colour;
+      g.lineWidth = 1.2;
+      g.fill();
+      g.stroke();
+    }
+  }
+
+  /** The head as a circle whose size follows its own bone, so that a scaled body keeps its looks. */
+  face(g, colours, theme, width) {
+    const { data, points, masked } = this;
+    const bone = data.bones.find(([child]) => child === data.head);
+    if (!bone || masked[bone[0]] || masked[bone[1]]) return;
+    const [h, n] = [4 * bone[0], 4 * bone[1]];
+    const metres = (v) => this.start + 3 * v;
+    let length = 0;
+    for (let c = 0; c < 3; c++) {
+      length += (data.positions[metres(bone[0]) + c] - data.positions[metres(bone[1]) + c]) ** 2;
+    }
+    const radius = Math.max(0.62 * Math.sqrt(length) * data.scale * this.pixels * points[h + 3], 2);
+    const reach = Math.hypot(points[h] - points[n], points[h + 1] - points[n + 1]) || 1;
+    const push = Math.min(radius * 0.35, reach) / reach;
+    g.beginPath();
+    g.arc(points[h] + (points[h] - points[n]) * push, points[h + 1] + (points[h + 1] - points[n + 1]) * push, radius, 0, PI2);
+    g.fillStyle = theme.paper;
+    g.fill();
+    g.strokeStyle = colours.middle;
+    g.lineWidth = Math.max(0.75 * width, 1.2);
+    g.stroke();
+  }
+
+  /** Vectors of a bone or motion stream, each from its joint or from that joint's parent. */
+  vectors(g, lens, colours, theme, width) {
+    const { data, points, tips } = this;
+    const parent = new Int32Array(data.joints).map((_, v) => v);
+    for (const [child, up] of data.bones) parent[child] = up;
+    for (let v = 0; v < data.joints; v++) {
+      const at = this.start + 3 * v;
+      const [dx, dy, dz] = [data.vectors[at], data.vectors[at + 1], data.vectors[at + 2]];
+      if (dx === 0 && dy === 0 && dz === 0) continue;
+      const origin = this.start + 3 * (data.fromParent ? parent[v] : v);
+      const s = data.vectorScale;
+      lens.project(
+        data.positions[origin] * data.scale + dx * s,
+        data.positions[origin + 1] * data.scale + dy * s,
+        data.positions[origin + 2] * data.scale + dz * s,
+        tips, 4 * v,
+      );
+      const from = points.subarray(4 * (data.fromParent ? parent[v] : v), 4 * (data.fromParent ? parent[v] : v) + 2);
+      this.arrow(g, from, tips.subarray(4 * v, 4 * v + 2), colours[data.sides[v]], 0.7 * width);
+    }
+  }
+
+  arrow(g, a, b, colour, width) {
+    const [dx, dy] = [b[0] - a[0], b[1] - a[1]];
+    const length = Math.hypot(dx, dy);
+    this.line(g, a, b, colour, Math.max(width, 1.2));
+    if (length < 3) return;
+    const head = Math.min(2.2 * width + 2.5, 0.6 * length);
+    const [ux, uy] = [(dx / length) * head, (dy / length) * head];
+    g.fillStyle = colour;
+    g.beginPath();
+    g.moveTo(b[0], b[1]);
+    g.lineTo(b[0] - ux - 0.45 * uy, b[1] - uy + 0.45 * ux);
+    g.lineTo(b[0] - ux + 0.45 * uy, b[1] - uy - 0.45 * ux);
+    g.fill();
+  }
+}
+
+/** The title, cut with an ellipsis where it would leave its view. */
+function paintTitle(g, text, width, theme) {
+  g.font = `600 13px ${theme.font}`;
+  g.textBaseline = "top";
+  let shown = text;
+  while (shown.length > 1 && g.measureText(shown).width > width - 20) shown = `${shown.slice(0, -2)}…`;
+  g.fillStyle = theme.ink;
+  g.fillText(shown, 10, 8);
+}
+
+/** Buttons, slider and texts below the picture. */
+function toolbar() {
+  const bar = element("div", "sk-bar");
+  const play = element("button", "sk-button sk-play", { type: "button" });
+  const scrub = element("input", "sk-scrub", { type: "range", min: "0", step: "1", "aria-label": "Frame" });
+  const time = element("span", "sk-time");
+  const speed = element("select", "sk-speed", { "aria-label": "Speed", title: "Speed" });
+  for (const value of SPEEDS) {
+    const option = element("option", "", { value });
+    option.textContent = `${value}×`;
+    speed.append(option);
+  }
+  const home = element("button", "sk-button sk-home", { type: "button", title: "Reset the view (or double-click it)" });
+  home.textContent = "⟲";
+  home.setAttribute("aria-label", "Reset the view");
+  const key = element("span", "sk-key", { "aria-hidden": "true" });
+  bar.append(play, scrub, time, speed, home, key);
+  return { bar, play, scrub, time, speed, home, key };
+}
+
+function paintKey(key, data) {
+  key.replaceChildren();
+  for (const side of ["left", "right"]) {
+    if (!data.sides.includes(side)) continue;
+    const swatch = element("i", `sk-swatch sk-${side}`);
+    swatch.style.setProperty("--sk-colour", data.colours[side]);
+    const text = element("span", "");
+    text.textContent = side;
+    key.append(swatch, text);
+  }
+}
+
+class PlayerView {
+  constructor(model, el) {
+    this.model = model;
+    this.root = element("div", "sk-root", { "data-lm-suppress-shortcuts": "true" });
+    this.canvas = element("canvas", "sk-player", {
+      tabindex: "0", role: "img", "aria-keyshortcuts": "Space ArrowLeft ArrowRight Home End",
+    });
+    this.controls = toolbar();
+    this.root.append(this.canvas, this.controls.bar);
+    el.append(this.root);
+    this.g = this.canvas.getContext("2d");
+    this.floor = document.createElement("canvas");
+    this.camera = { ...HOME };
+    this.playhead = 0;
+    this.draws = 0;
+    this.shown = true;
+    this.closing = new AbortController();
+    this.listen();
+    this.load();
+    this.draw();
+    this.tick = this.tick.bind(this);
+    this.wake();
+  }
+
+  listen() {
+    const { model, canvas, controls } = this;
+    const signal = this.closing.signal;
+    const on = (target, name, action, options = {}) => target.addEventListener(name, action, { signal, ...options });
+    this.watched = {
+      "change:revision": () => { this.load(); this.draw(); },
+      "change:playing": () => this.wake(),
+      "change:speed": () => this.draw(),
+      "change:fps": () => this.draw(),
+      "change:height": () => this.draw(),
+      "change:projection": () => { this.load(); this.draw(); },
+    };
+    for (const [name, action] of Object.entries(this.watched)) model.on(name, action);
+    on(controls.play, "click", () => this.setPlaying(!model.get("playing")));
+    on(controls.scrub, "input", () => this.seek(Number(controls.scrub.value)));
+    on(controls.speed, "change", () => { model.set("speed", Number(controls.speed.value)); model.save_changes(); });
+    on(controls.home, "click", () => this.reset());
+    on(canvas, "dblclick", () => this.reset());
+    on(canvas, "keydown", (event) => this.key(event));
+    this.listenToPointers(on, canvas);
+    this.resizing = new ResizeObserver(() => this.draw());
+    this.resizing.observe(this.root);
+    this.watching = new IntersectionObserver(([entry]) => { this.shown = entry.isIntersecting; this.wake(); });
+    this.watching.observe(canvas);
+    // a theme arrives after its attribute has changed, when its style sheet is loaded
+    const themed = () => { this.draw(); setTimeout(() => this.closing.signal.aborted || this.draw(), 400); };
+    this.theming = new MutationObserver(themed);
+    this.theming.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-name", "data-jp-theme-light", "class"] });
+    on(window.matchMedia("(prefers-color-scheme: dark)"), "change", themed);
+  }
+
+  /** One finger or button turns, two fingers zoom. */
+  listenToPointers(on, canvas) {
+    const fingers = new Map();
+    const spread = () => {
+      const [a, b] = [...fingers.values()];
+      return Math.hypot(a.x - b.x, a.y - b.y);
+    };
+    on(canvas, "pointerdown", (event) => {
+      canvas.setPointerCapture(event.pointerId);
+      fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+    });
+    on(canvas, "pointermove", (event) => {
+      const last = fingers.get(event.pointerId);
+      if (!last) return;
+      const before = fingers.size === 2 ? spread() : 0;
+      const [dx, dy] = [event.clientX - last.x, event.clientY - last.y];
+      fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+      if (before) this.zoom(spread() / before);
+      else if (fingers.size === 1) this.turn(-0.01 * dx, 0.01 * dy);
+    });
+    const lift = (event) => fingers.delete(event.pointerId);
+    on(canvas, "pointerup", lift);
+    on(canvas, "pointercancel", lift);
+    on(canvas, "wheel", (event) => { event.preventDefault(); this.zoom(Math.exp(-0.0015 * event.deltaY)); }, { passive: false });
+  }
+
+  turn(yaw, pitch) {
+    this.camera.yaw += yaw;
+    this.camera.pitch = Math.min(Math.max(this.camera.pitch + pitch, -1.5), 1.5);
+    this.draw();
+  }
+
+  zoom(factor) {
+    this.camera.zoom = Math.min(Math.max(this.camera.zoom * factor, 0.2), 12);
+    this.draw();
+  }
+
+  reset() {
+    this.camera = { ...HOME };
+    this.draw();
+  }
+
+  key(event) {
+    const far = event.shiftKey ? 10 : 1;
+    const action = {
+      " ": () => this.setPlaying(!this.model.get("playing")),
+      ArrowLeft: () => this.seek(this.frame - far),
+      ArrowRight: () => this.seek(this.frame + far),
+      Home: () => this.seek(0),
+      End: () => this.seek(this.data.frames - 1),
+    }[event.key];
+    if (!action || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    action();
+  }
+
+  setPlaying(playing) {
+    this.model.set("playing", playing);
+    this.model.save_changes();
+  }
+
+  seek(frame) {
+    const { frames } = this.data;
+    this.playhead = ((frame % frames) + frames) % frames;
+    if (this.model.get("playing")) this.setPlaying(false);
+    this.draw();
+  }
+
+  get frame() {
+    return Math.floor(this.playhead) % this.data.frames;
+  }
+
+  load() {
+    this.data = read(this.model);
+    this.bodies = this.data.fault ? [] : Array.from({ length: this.data.persons }, () => new Body(this.data));
+    this.playhead %= this.data.frames;
+    const { views, frames, persons, titles } = this.data;
+    this.canvas.setAttribute(
+      "aria-label",
+      `Skeleton player, ${views} view${views === 1 ? "" : "s"}: ${titles.join(", ")}. ${frames} frames, ` +
+        `up to ${persons} person${persons === 1 ? "" : "s"}. Space plays and pauses, arrow keys step.`,
+    );
+    paintKey(this.controls.key, this.data);
+  }
+
+  wake() {
+    this.draw();
+    if (this.pending || !this.model.get("playing") || !this.shown || this.closing.signal.aborted) return;
+    this.last = performance.now();
+    this.pending = requestAnimationFrame(this.tick);
+  }
+
+  tick(now) {
+    this.pending = 0;
+    if (!this.model.get("playing") || !this.shown || this.closing.signal.aborted) return;
+    const before = this.frame;
+    const seconds = Math.min(Math.max(now - this.last, 0) / 1000, 0.25); // after a stall go on, do not leap
+    this.last = now;
+    this.playhead = (this.playhead + seconds * this.model.get("fps") * this.model.get("speed")) % this.data.frames;
+    if (this.frame !== before) this.draw();
+    this.pending = requestAnimationFrame(this.tick);
+  }
+
+  theme() {
+    const style = getComputedStyle(this.root);
+    const [red, green, blue] = (style.backgroundColor.match(/[\d.]+/g) ?? [255, 255, 255]).map(Number);
+    const dark = 0.3 * red + 0.59 * green + 0.11 * blue < 128;
+    return { ink: style.color, paper: style.backgroundColor, font: style.fontFamily || "sans-serif", dark };
+  }
+
+  /** Size of the picture: as many views in a row as fit, in device pixels. */
+  layout() {
+    const width = Math.max(this.root.clientWidth, 120);
+    const views = Math.max(this.data.views, 1);
+    const fitting = Math.min(Math.max(Math.floor(width / NARROWEST), 1), views);
+    const rows = Math.ceil(views / fitting);
+    const columns = Math.ceil(views / rows); // 4 views in a space for 3: two rows of 2
+    const height = this.model.get("height");
+    const ratio = window.devicePixelRatio || 1;
+    const [w, h] = [Math.round(width * ratio), Math.round(height * rows * ratio)];
+    if (this.canvas.width !== w || this.canvas.height !== h) {
+      [this.canvas.width, this.canvas.height] = [w, h];
+      this.canvas.style.height = `${height * rows}px`;
+    }
+    return { columns, rows, height, width: width / columns, ratio };
+  }
+
+  draw() {
+    if (this.closing.signal.aborted) return;
+    const { g, data, camera } = this;
+    const size = this.layout();
+    const theme = this.theme();
+    g.setTransform(size.ratio, 0, 0, size.ratio, 0, 0);
+    g.fillStyle = theme.paper;
+    g.fillRect(0, 0, size.width * size.columns, size.height * size.rows);
+    if (data.fault) paintTitle(g, data.fault, size.width, theme);
+    else this.drawViews(size, theme);
+    this.report(camera);
+  }
+
+  drawViews(size, theme) {
+    const { g, data, camera } = this;
+    const view = lens(camera, data.place, size.width, size.height, 20, data.perspective);
+    this.prepareFloor(view, size, theme);
+    for (let i = 0; i < data.views; i++) {
+      const [left, top] = [(i % size.columns) * size.width, Math.floor(i / size.columns) * size.height];
+      g.save();
+      g.translate(left, top);
+      g.beginPath();
+      g.rect(0, 0, size.width, size.height);
+      g.clip();
+      g.drawImage(this.floor, 0, 0, size.width, size.height);
+      this.drawBodies(i, view, theme);
+      paintTitle(g, data.titles[i] ?? "", size.width, theme);
+      if (i % size.columns) {
+        g.globalAlpha = 0.15;
+        g.fillStyle = theme.ink;
+        g.fillRect(0, 0, 1, size.height);
+      }
+      g.restore();
+    }
+  }
+
+  prepareFloor(view, size, theme) {
+    const { camera, data, floor } = this;
+    const state = JSON.stringify([camera, data.place, data.perspective, size, theme]);
+    if (state === this.floorState) return;
+    this.floorState = state;
+    [floor.width, floor.height] = [Math.ceil(size.width * size.ratio), Math.ceil(size.height * size.ratio)];
+    const g = floor.getContext("2d");
+    g.setTransform(floor.width / size.width, 0, 0, floor.height / size.height, 0, 0);
+    paintFloor(g, view, data.place, theme.ink);
+  }
+
+  drawBodies(i, view, theme) {
+    const { g, data, bodies } = this;
+    const width = Math.min(Math.max(0.034 * data.place.radius * view.pixels, 2), 9);
+    g.lineCap = g.lineJoin = "round";
+    const present = bodies.map((body, person) => body.place(i, view, this.frame, person));
+    const near = bodies.map((_, person) => person).filter((person) => present[person]);
+    near.sort((a, b) => bodies[a].points[2] - bodies[b].points[2]); // by the first joint's depth
+    g.strokeStyle = theme.ink;
+    g.globalAlpha = 0.1;
+    for (const person of near) bodies[person].shadow(g, width);
+    g.globalAlpha = 1;
+    for (const person of near) {
+      const colours = this.tones(data.colours, theme, person);
+      bodies[person].pixels = view.pixels;
+      bodies[person].bones(g, colours, theme, width, data.vectors !== null);
+      if (data.vectors) {
+        bodies[person].vectors(g, view, colours, theme, width);
+        continue;
+      }
+      bodies[person].joints(g, colours, theme, width);
+      bodies[person].face(g, colours, theme, width);
+    }
+  }
+
+  /** Limb colours: lighter on dark paper; persons after the first in a tone nearer to the paper. */
+  tones({ left, right }, theme, person) {
+    const mixed = (colour, percent, other) => `color-mix(in srgb, ${colour} ${percent}%, ${other})`;
+    const own = theme.dark ? [mixed(left, 85, "#fff"), mixed(right, 62, "#fff")] : [left, right];
+    const [l, r, m] = [...own, theme.ink].map((colour) => (person ? mixed(colour, 48, theme.paper) : colour));
+    return { left: l, right: r, middle: m };
+  }
+
+  /** The controls, and what tests read, after drawing. */
+  report(camera) {
+    const { canvas, controls, data, model, frame } = this;
+    const playing = model.get("playing");
+    controls.play.textContent = playing ? "❚❚" : "▶";
+    controls.play.setAttribute("aria-label", playing ? "Pause" : "Play");
+    controls.scrub.max = String(data.frames - 1);
+    controls.scrub.value = String(frame);
+    controls.speed.value = String(model.get("speed"));
+    const text = `${frame + 1} / ${data.frames} · ${(frame / model.get("fps")).toFixed(2)} s`;
+    controls.time.textContent = text;
+    controls.scrub.setAttribute("aria-valuetext", text);
+    Object.assign(canvas.dataset, {
+      frame, draws: ++this.draws, yaw: camera.yaw.toFixed(4), pitch: camera.pitch.toFixed(4), zoom: camera.zoom.toFixed(4),
+      revision: model.get("revision"),
+    });
+  }
+
+  close() {
+    this.closing.abort();
+    cancelAnimationFrame(this.pending);
+    for (const [name, action] of Object.entries(this.watched)) this.model.off(name, action);
+    this.resizing.disconnect();
+    this.watching.disconnect();
+    this.theming.disconnect();
+    this.root.remove();
+  }
+}
+
+function render({ model, el }) {
+  const view = new PlayerView(model, el);
+  return () => view.close();
+}
+
+export default { render };
