@@ -7,19 +7,19 @@ from matplotlib.lines import Line2D
 
 from hiclr.errors import InputError
 from hiclr.figures.poses import Floats, bare, draw_pose, front, project
-from hiclr.figures.style import INK, LIMBS, QUIET, Figure, label, new_figure, numbers, styled, titled
+from hiclr.figures.style import INK, LIMBS, PALETTE, QUIET, Figure, label, new_figure, numbers, styled, titled
 from hiclr.skeleton import Layout
 
 __all__ = ["layout_figure", "standing_pose"]
 
 # Where a standing person has its joints, in metres: (outwards, up, forward). The first word found in a name counts.
 _STANDING = {
-    "hand_tip": (0.46, 0.76, 0.02), "thumb": (0.34, 0.82, 0.08), "toe": (0.16, 0.0, 0.16), "foot": (0.15, 0.02, 0.12),
+    "hand_tip": (0.78, 0.96, 0.02), "thumb": (0.67, 0.97, 0.08), "toe": (0.17, 0.0, 0.16), "foot": (0.16, 0.02, 0.12),
     "ankle": (0.14, 0.09, 0.0), "lowerleg": (0.13, 0.48, 0.02), "knee": (0.13, 0.48, 0.02),
-    "upperleg": (0.11, 0.9, 0.0), "upperarm": (0.19, 1.4, 0.0), "lowerarm": (0.31, 1.13, 0.0),
-    "forearm": (0.31, 1.13, 0.0), "elbow": (0.31, 1.13, 0.0), "wrist": (0.38, 0.92, 0.02), "hand": (0.41, 0.84, 0.03),
-    "shoulder": (0.19, 1.4, 0.0), "head": (0.0, 1.68, 0.02), "neck": (0.0, 1.5, 0.0), "chest": (0.0, 1.27, 0.0),
-    "hip": (0.1, 0.9, 0.0), "spine_mid": (0.0, 1.14, 0.0), "spine_base": (0.0, 0.93, 0.0), "spine": (0.0, 1.1, 0.0),
+    "upperleg": (0.11, 0.88, 0.0), "upperarm": (0.19, 1.42, 0.0), "lowerarm": (0.41, 1.25, 0.0),
+    "forearm": (0.41, 1.25, 0.0), "elbow": (0.41, 1.25, 0.0), "wrist": (0.59, 1.1, 0.02), "hand": (0.67, 1.04, 0.03),
+    "shoulder": (0.19, 1.4, 0.0), "head": (0.0, 1.7, 0.02), "neck": (0.0, 1.52, 0.0), "chest": (0.0, 1.27, 0.0),
+    "hip": (0.1, 0.88, 0.0), "spine_mid": (0.0, 1.14, 0.0), "spine_base": (0.0, 0.93, 0.0), "spine": (0.0, 1.1, 0.0),
 }  # fmt: skip
 _MIDDLE = {"shoulder": (0.0, 1.4, 0.0), "hip": (0.0, 0.93, 0.0)}
 
@@ -28,7 +28,6 @@ def standing_pose(layout: Layout) -> Floats:
     """(3, V) metres: a drawn standing person who faces +z, from the joints' names. A name that says nothing lies
     a little below its parent. For explaining a layout, not for measuring."""
     pose = np.zeros((3, layout.num_joints))
-    done = {layout.root: False}
     order = [layout.root]
     for joint in order:
         order += [child for child, parent in layout.bones if parent == joint]
@@ -41,7 +40,6 @@ def standing_pose(layout: Layout) -> Floats:
             continue
         out, up, forward = _MIDDLE.get(word, _STANDING[word]) if side == "middle" else _STANDING[word]
         pose[:, joint] = {"left": out, "right": -out, "middle": 0.0}[side], up, forward
-        done[joint] = True
     return pose
 
 
@@ -63,19 +61,21 @@ def layout_figure(layout: Layout, pose: Any | None = None, title: str | None = N
     clip = points[:, None, :, None]
     points = project(points, front(clip, layout))
     points[0] -= points[0, layout.root]
-    figure = new_figure(5.6, titled(f"{layout.name}: {layout.num_joints} joints" if title is None else title), 7.2)
+    figure = new_figure(4.9, titled(f"{layout.name}: {layout.num_joints} joints" if title is None else title), 7.2)
     axes = figure.add_subplot()
     draw_pose(axes, points, layout, (0.0, 0.0), 1.3, 1.0, np.zeros(layout.num_joints, dtype=bool))
-    for joint, text, marker in ((layout.centre, "centre", "o"), (layout.root, "root", "s")):
-        size = 15 if marker == "o" else 10
-        axes.plot(*points[:2, joint], marker, ms=size, mfc="none", mec="#c8401f", mew=1.6, label=text, ls="none")
+    for joint, marker, size in ((layout.centre, "o", 15), (layout.root, "s", 10)):
+        axes.plot(*points[:2, joint], marker, ms=size, mfc="none", mec=PALETTE[3], mew=1.6, ls="none")
     bare(axes)
     tall = float(np.ptp(points[1])) or 1.0
-    axes.set(xticks=[], yticks=[], xlim=(-0.85 * tall, 0.85 * tall))
+    axes.set(xticks=[], yticks=[], xlim=(-0.98 * tall, 0.98 * tall))
     axes.set_ylim(points[1].min() - 0.06 * tall, points[1].max() + 0.08 * tall)
     for side, column in _label_columns(points, layout).items():
-        _draw_names(axes, points, layout, column, side * 0.5 * tall, tall)
-    entries = axes.get_legend_handles_labels()[0]
+        _draw_names(axes, points, layout, column, side * 0.62 * tall, tall)
+    entries = [
+        Line2D([], [], ls="none", marker=marker, ms=8, mfc="none", mec=PALETTE[3], mew=1.6, label=text)
+        for text, marker in (("centre", "o"), ("root", "s"))
+    ]
     sides = [Line2D([], [], color=limb.colour, lw=2.5, label=s) for s, limb in LIMBS.items() if s in layout.sides]
     figure.legend(handles=[*sides, *entries], loc="outside lower center", ncols=5, labelcolor=QUIET)
     return figure
@@ -108,7 +108,7 @@ def _draw_names(axes: Any, points: Floats, layout: Layout, column: list[int], x:
             places[i] = max(places[i], places[i + 1] + spacing)
     for joint, y in zip(column, places, strict=True):
         colour = LIMBS[layout.sides[joint]].colour
-        axes.plot([points[0, joint], 0.92 * x, 0.99 * x], [points[1, joint], y, y], color="#b5b5b5", lw=0.7, zorder=0.5)
-        axes.text(x, y, f"{joint}  {label(layout.joints[joint], 20)}", ha="left" if x > 0 else "right", va="center",
-                  fontsize=8.5, color=INK)  # fmt: skip
-        axes.plot(x * 0.99, y, "o", ms=3.5, color=colour)
+        axes.plot([points[0, joint], 0.94 * x, x], [points[1, joint], y, y], color="#b5b5b5", lw=0.7, zorder=0.5)
+        axes.annotate(f"{joint}  {label(layout.joints[joint], 20)}", (x, y), (6 if x > 0 else -6, 0), va="center",
+                      textcoords="offset points", ha="left" if x > 0 else "right", fontsize=8.5, color=INK)  # fmt: skip
+        axes.plot(x, y, "o", ms=3.5, color=colour)

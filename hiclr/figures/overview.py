@@ -9,7 +9,19 @@ from numpy.typing import NDArray
 from hiclr.datasets.base import SkeletonSet
 from hiclr.errors import InputError
 from hiclr.figures.poses import Floats, front, presence, project
-from hiclr.figures.style import INK, LIMBS, PALETTE, QUIET, Figure, class_colours, label, new_figure, styled, titled
+from hiclr.figures.style import (
+    INK,
+    LIMBS,
+    PALETTE,
+    QUIET,
+    Figure,
+    class_colours,
+    label,
+    new_figure,
+    pale,
+    styled,
+    titled,
+)
 
 __all__ = ["bone_lengths", "counts", "lengths", "mean_pose"]
 
@@ -55,7 +67,7 @@ def counts(clips: SkeletonSet, by: str = "subject", title: str | None = None) ->
     if test.any():
         parts = [
             Patch(color="#5b6b78", label="train"),
-            Patch(color="#5b6b78", alpha=0.4, label=f"test ({clips.protocol})"),
+            Patch(color=pale("#5b6b78"), label=f"test ({clips.protocol})"),
         ]
         figure.legend(handles=parts, loc="outside lower right", ncols=2, labelcolor=QUIET)
     return figure
@@ -68,7 +80,9 @@ def _stacked(axes: Any, ids: NDArray[Any], test: NDArray[np.bool_], values: NDAr
     tested = np.array([int((ids[test] == value).sum()) for value in values])
     bar, start = (axes.barh, "left") if horizontal else (axes.bar, "bottom")
     bar(places, train, 0.74, color=colours)
-    bar(places, tested, 0.74, **{start: train}, color=colours, alpha=0.4)
+    bar(places, tested, 0.74, **{start: train}, color=[pale(colour) for colour in colours])
+    setter = axes.set_xlim if horizontal else axes.set_ylim
+    setter(0, 1.05 * max(int((train + tested).max(initial=0)), 1))
     axes.grid(axis="x" if horizontal else "y")
     axes.tick_params(axis="y" if horizontal else "x", length=0)
 
@@ -112,7 +126,7 @@ def bone_lengths(clips: SkeletonSet, title: str | None = None) -> Figure:
     children, parents = np.array(clips.layout.bones).reshape(-1, 2).T
     means, spreads = [], []
     for clip in clips.clips(chosen).numpy().astype(np.float64):
-        person = clip[:, presence(clip)[:, 0], :, 0]
+        person = clip[..., 0][:, presence(clip)[:, 0]]  # (3, F, V)
         size = np.linalg.norm(person[:, :, children] - person[:, :, parents], axis=0)
         means.append(size.mean(axis=0) if len(size) else np.full(len(children), np.nan))
         spreads.append(size.std(axis=0) if len(size) else np.full(len(children), np.nan))

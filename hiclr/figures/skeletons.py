@@ -83,7 +83,7 @@ def strip(
         draw_frame(axes, x, i, layout, (place - (left + right) / 2, 0.0), line_size(inches / height))
     bare(axes)
     axes.set_xlim(-step / 2, width - step / 2)
-    axes.set_ylim(low - 0.08, high + 0.17)
+    axes.set_ylim(low - 0.08, high + 0.1)
     axes.set_yticks([])
     _frame_ticks(axes, places, shown)
     limb_legend(figure, layout, persons=bool(present[:, 1:].any()))
@@ -120,7 +120,7 @@ def contact_sheet(
     extents = np.array([extent(x, present) for x, present in cells])
     step = max(float(np.quantile(extents[:, 1] - extents[:, 0], 0.9)), 0.4) + 0.02
     height = float(np.quantile(extents[:, 3] - extents[:, 2], 0.95)) + 0.15
-    columns = min(columns or (4 if len(chosen) <= 12 else 5), len(chosen))
+    columns = min(columns or (4 if len(chosen) <= 8 else 5), len(chosen))
     rows = -(-len(chosen) // columns)
     inches = np.clip((WIDTH - 0.3) / columns * height / (step * poses), 0.7, 1.9)
     figure = new_figure(

@@ -15,6 +15,7 @@ import matplotlib.figure
 import numpy as np
 from matplotlib import font_manager
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from hiclr.errors import InputError
@@ -36,6 +37,7 @@ __all__ = [
     "label",
     "new_figure",
     "numbers",
+    "pale",
     "percent_axis",
     "styled",
     "titled",
@@ -85,6 +87,12 @@ def class_marker(index: int) -> str:
 def class_colours(count: int) -> list[str]:
     """Colours of classes 0..count-1, for widgets."""
     return [class_colour(index) for index in range(count)]
+
+
+def pale(colour: str, share: float = 0.38) -> str:
+    """The colour mixed with white, solid: `share` is what is left of it."""
+    parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(255 + (part - 255) * share):02x}" for part in parts)
 
 
 def label(text: object, limit: int = 32) -> str:
@@ -172,8 +180,14 @@ class Figure(matplotlib.figure.Figure):
         with matplotlib.rc_context(_settings()), warnings.catch_warnings():
             # A name in a script that no installed font has is drawn as boxes: no reason to fill the notebook.
             warnings.filterwarnings("ignore", message="Glyph .* missing from")
-            self.savefig(out, format="png", pil_kwargs={"optimize": True})
-        return out.getvalue()
+            self.savefig(out, format="png")
+        small = io.BytesIO()
+        # 256 colours are plenty for lines on white, and a third of the bytes in the notebook. Chosen to cover all
+        # colours: the usual median cut gives up those of small dots, and a class would change its colour.
+        picture = Image.open(out).convert("RGB")
+        picture = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        picture.save(small, "png", optimize=True)
+        return small.getvalue()
 
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
         return self.png(), {"width": round(self.get_figwidth() * _SCREEN)}
