@@ -64,11 +64,11 @@ def training(rows: Rows, title: str = "", *, chance: float | None = None, synthe
     for i, name in enumerate(_term_names(rows)):
         words = "InfoNCE" if name == "info_nce" else label(name.replace("_", " "))
         _line(losses, rows, name, PALETTE[0] if name == "info_nce" else PALETTE[(1, 2, 4, 6)[(i - 1) % 4]], words, i)
-    floor = _column(rows, "ln_k")
-    if np.isfinite(floor).any():
-        losses.plot(_epochs(rows), floor, color=QUIET, lw=1.2, ls="--", label="learned nothing: ln(1+K)")
+    _floor(losses, rows, color=QUIET, lw=1.2, ls="--", label="learned nothing: ln(1+K)")
     _loss_axes(losses, "loss terms")
     _knn_axes(nearest, rows, chance)
+    for axes in (losses, nearest):
+        _epoch_axis(axes, _epochs(rows).max())
     return figure
 
 
@@ -76,22 +76,35 @@ def _epochs(rows: Rows) -> NDArray[np.float64]:
     return np.array([float(row.get("epoch", i + 1)) for i, row in enumerate(rows)])
 
 
+def _epoch_axis(axes: Any, last: float) -> None:
+    axes.set_xlabel("epoch")
+    axes.set_xlim(0, 1.02 * last)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, steps=[1, 2, 5, 10]))
+
+
+def _floor(axes: Any, rows: Rows, **look: Any) -> None:
+    """The InfoNCE of an encoder that tells nothing apart, from the epoch before the first row on."""
+    epochs, floor = _epochs(rows), _column(rows, "ln_k")
+    if np.isfinite(floor).any():
+        axes.plot([epochs[0] - 1, *epochs], [floor[0], *floor], **look)
+
+
 def _line(axes: Any, rows: Rows, key: str, colour: str, name: str, dash: int) -> bool:
     """One curve through the rows that have a value; a dot where it would be too short to see. False if none has."""
     x, y = _epochs(rows), _column(rows, key)
     there = np.isfinite(y)
+    if not there.any():
+        return False
     few = there.sum() <= 12
     style = _DASHES[dash % len(_DASHES)]
     axes.plot(x[there], y[there], color=colour, ls=style, marker="o" if few else None, ms=3.5, label=name)
-    return bool(there.any())
+    return True
 
 
 def _loss_axes(axes: Any, title: str) -> None:
     axes.set_title(title)
-    axes.set_xlabel("epoch")
     axes.set_ylabel("nats")
     axes.grid(axis="y")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     low, high = axes.get_ylim()
     axes.set_ylim(max(0.0, low), high + 0.04 * (high - low))
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
@@ -108,8 +121,6 @@ def _knn_axes(axes: Any, rows: Rows, chance: float | None) -> None:
 
 
 def _finish_knn(axes: Any, chance: float | None) -> None:
-    axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     percent_axis(axes.yaxis)
     if chance is not None:
         axes.axhline(chance, color=QUIET, lw=1.2, ls="--", label=f"chance, {chance:.1f} %")
@@ -143,7 +154,7 @@ def compare(runs: Mapping[str, Rows], title: str = "", *, chance: float | None =
         _check_rows(rows, f"Run {names[name]!r}")
         colour = class_colour(i)
         _line(losses, rows, "info_nce", colour, names[name], i)
-        losses.plot(_epochs(rows), _column(rows, "ln_k"), color=colour, lw=1, ls=":")
+        _floor(losses, rows, color=colour, lw=1, ls=":")
         _line(nearest, rows, "knn_1", colour, names[name], i)
     losses.plot([], [], color=QUIET, lw=1, ls=":", label="learned nothing: ln(1+K)")
     entries = losses.get_legend_handles_labels()
@@ -153,6 +164,7 @@ def compare(runs: Mapping[str, Rows], title: str = "", *, chance: float | None =
         nearest.text(1, chance + 1.5, "chance", transform=nearest.get_yaxis_transform(), ha="right", color=QUIET)
     _finish_knn(nearest, chance)
     for axes in (losses, nearest):
+        _epoch_axis(axes, max(_epochs(rows).max() for rows in runs.values()))
         axes.get_legend() and axes.get_legend().remove()
     figure.legend(*entries, loc="outside lower center", ncols=4, labelcolor=INK)
     return figure

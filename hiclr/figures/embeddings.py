@@ -25,7 +25,7 @@ from hiclr.figures.style import (
 
 __all__ = ["tsne_panels", "tsne_panels_by"]
 
-_DRAWN = 6000  # points of a panel; more would cover each other and fill the file
+_DRAWN = 4000  # points of a panel; more would cover each other and fill the file
 _NAMED = 60  # entries of a legend
 
 
@@ -122,7 +122,7 @@ def _panels(
     named = present[:_NAMED]
     words = [label(classes[c], 20) for c in named]
     entries = _columns_of(words)
-    below = 0.19 * -(-(len(named) + (len(present) > _NAMED)) // entries) + 0.25
+    below = 0.19 * -(-(len(named) + (len(present) > _NAMED)) // entries) + 0.1
     figure = new_figure(rows * (side + 0.28) + below + 0.35, title)
     grid = figure.subplots(rows, columns, squeeze=False)
     order = np.random.default_rng(0).permutation(len(y))[:_DRAWN]  # no class lies on top; the same order every time

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
@@ -73,8 +74,8 @@ def confusion(
     table = np.zeros((count, count), dtype=np.int64)
     np.add.at(table, (true, predicted), 1)
     share = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
-    side = float(np.clip(0.44 * count, 3.4, 7.4))
-    figure = new_figure(side + 1.9, f"{titled(title, synthetic, 60)}   {_accuracy(true, predicted)}", 9.5)
+    side = float(np.clip(0.44 * count, 3.4, 6.6))
+    figure = new_figure(side + 2.1, f"{titled(title, synthetic, 60)}\n{_accuracy(true, predicted)}", side + 2.7)
     axes = figure.add_subplot()
     image = axes.imshow(share, cmap=_BLUES, vmin=0, vmax=1)
     _class_ticks(axes, classes)
@@ -181,7 +182,8 @@ def _whisker(axes: Any, percent: float, count: int, y: float) -> None:
     """The 95 % interval of an accuracy, within 0..100."""
     half = interval(percent, count)
     low, high = max(0.0, percent - half), min(100.0, percent + half)
-    axes.plot([low, high], [y, y], color=INK, lw=1.1, solid_capstyle="butt", zorder=3)
+    for colour, width in (("white", 3.0), (INK, 1.2)):  # the white rim shows it on dark bars
+        axes.plot([low, high], [y, y], color=colour, lw=width, alpha=0.9, solid_capstyle="butt", zorder=3)
 
 
 # What is drawn: the group's title, (protocol, key) of the pretrained encoder, the floors measured alike.
@@ -226,7 +228,8 @@ def result_bars(results: Mapping[str, Any], title: str | None = None) -> Figure:
         axes.text(0.0, y, name, fontweight="bold", va="center", fontsize=9)
     percent_axis(axes.xaxis, 108)
     axes.set_xticks(range(0, 101, 20))
-    _chance_line(axes, results)
+    single = bars[:-1] if groups[-1][1] == ("linear", "top5") else bars
+    _chance_line(figure, axes, results, single)
     axes.set_xlabel(f"accuracy, with the 95 % interval of {test:,} test clips (one seed)")
     return figure
 
@@ -259,10 +262,14 @@ def _result_title(results: Mapping[str, Any], title: str | None) -> str:
     return titled(title, bool(results.get("synthetic")))
 
 
-def _chance_line(axes: Any, results: Mapping[str, Any]) -> None:
+def _chance_line(figure: Figure, axes: Any, results: Mapping[str, Any], bars: list[tuple[float, str, float]]) -> None:
+    """Uniform guessing, across the bars that are one guess each: not top-5, not the groups' titles."""
     chance = results.get("chance", {}).get("uniform")
     if chance is None and results.get("data", {}).get("classes"):
         chance = 100 / results["data"]["classes"]
-    if chance is not None:
-        axes.axvline(chance, color=INK, lw=1, ls="--", zorder=3)
-        axes.text(chance + 0.8, axes.get_ylim()[0] - 0.05, f"chance {chance:.1f}", fontsize=8, color=INK, va="bottom")
+    if chance is None:
+        return
+    for y, *_ in bars:
+        axes.plot([chance, chance], [y - 0.5, y + 0.5], color=INK, lw=1.2, ls=(0, (3, 2)), zorder=3)
+    line = Line2D([], [], color=INK, lw=1.2, ls=(0, (3, 2)), label=f"chance, {chance:.1f} %")
+    figure.legend(handles=[line], loc="outside lower right", labelcolor=QUIET)

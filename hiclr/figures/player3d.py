@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from hiclr.figures.poses import Bools, Floats, check_clip, pick_frames, presence
+from hiclr.figures.poses import Bools, Floats, check_clip, in_place, pick_frames, presence, view_angle
 from hiclr.figures.style import INK, LIMBS, QUIET, titled
 from hiclr.skeleton import Layout, Side
 
 __all__ = ["player_3d"]
+
+
+_ZOOM = 1.75  # fills the height of the output; with an orthographic camera the size of the box is the zoom
 
 
 def player_3d(
@@ -19,7 +22,8 @@ def player_3d(
     """One clip in 3D, to turn with the mouse and to play.
 
     Plotly keeps every frame in the notebook file, so at most `frames` of the clip are taken, evenly, to the
-    millimetre. The three axes have one fixed scale: nothing jumps and nothing is stretched.
+    millimetre. The walk is taken out, as in `skeletons.strip`. The three axes have one fixed scale: nothing jumps and
+    nothing is stretched.
 
     Args:
         clip: (3, T, V, M) metres, y up.
@@ -43,6 +47,8 @@ def player_3d(
     x = check_clip(clip, layout)
     shown = pick_frames(presence(x), frames)
     x, present = x[:, shown], presence(x)[shown]
+    angle = np.radians(view_angle(x, layout, None))
+    x = in_place(x, present, layout.root)
     space = np.round(np.stack([x[0], -x[2], x[1]]), 3)  # plotly's third axis points up; left stays left
     parts = [(int(m), side) for m in np.flatnonzero(present.any(axis=0)) for side in LIMBS if side in layout.sides]
     names = [str(t) for t in shown]
@@ -54,7 +60,7 @@ def player_3d(
     )
     figure.update_layout(
         title={"text": html.escape(titled(title, synthetic)), "x": 0.01, "font": {"size": 15}},
-        scene=_scene(space, present),
+        scene=_scene(space, present, angle),
         template="none",
         font={"family": "sans-serif", "size": 12, "color": INK},
         height=460,
@@ -94,12 +100,12 @@ def _look(person: int, side: Side) -> dict[str, Any]:
     }
 
 
-def _scene(space: Floats, present: Bools) -> dict[str, Any]:
-    """Fixed ranges that hold every shown frame, a cube's side alike on all axes or cut to what is used."""
+def _scene(space: Floats, present: Bools, angle: float) -> dict[str, Any]:
+    """Fixed ranges that hold every shown frame, in one scale, seen from `angle` (radians about the vertical)."""
     points = space.transpose(1, 3, 2, 0)[present].reshape(-1, 3)
     points = points if len(points) else np.array([[-0.5, -0.5, 0.0], [0.5, 0.5, 1.8]])
     low, high = points.min(axis=0) - 0.1, points.max(axis=0) + 0.1
-    sides = np.maximum(high - low, 0.6)
+    sides = np.maximum(high - low, 0.35 * (high - low).max())
     middle = (high + low) / 2
     quiet = {"showticklabels": False, "title": {"text": ""}, "showspikes": False, "zeroline": False,
              "gridcolor": "#e6e6e6", "showbackground": False}  # fmt: skip
@@ -107,14 +113,15 @@ def _scene(space: Floats, present: Bools) -> dict[str, Any]:
         f"{axis}axis": {**quiet, "range": [round(float(middle[i] + sign * sides[i] / 2), 3) for sign in (-1, 1)]}
         for i, axis in enumerate("xyz")
     }
-    ranges["zaxis"] |= {"showbackground": False}
-    ranges["xaxis"] |= {"showgrid": True}
-    ratio = sides / sides.max()
+    ratio = _ZOOM * sides / sides.max()
     return {
         **ranges,
         "aspectmode": "manual",  # the sides in proportion to their ranges: a metre is a metre in every direction
         "aspectratio": {axis: round(float(ratio[i]), 6) for i, axis in enumerate("xyz")},
-        "camera": {"eye": {"x": 0.9, "y": -1.35, "z": 0.45}, "projection": {"type": "orthographic"}},
+        "camera": {
+            "eye": {"x": -2 * np.sin(angle), "y": -2 * np.cos(angle), "z": 0.5},
+            "projection": {"type": "orthographic"},
+        },
         "dragmode": "turntable",
     }
 

@@ -91,10 +91,11 @@ def pick_frames(present: Bools, count: int) -> NDArray[np.int64]:
 
 
 def in_place(x: Floats, present: Bools, root: int) -> Floats:
-    """Take the walk out of the picture: per frame the present persons' roots lie, on average, at horizontal 0."""
+    """Take the walk out of the picture: per frame the present persons' roots lie, on average, on the vertical axis."""
     weight = present / np.maximum(present.sum(axis=1, keepdims=True), 1)
     x = x.copy()
-    x[0] -= (x[0, :, root] * weight).sum(axis=1)[:, None, None]
+    for axis in (0, 2):
+        x[axis] -= (x[axis, :, root] * weight).sum(axis=1)[:, None, None]
     return x
 
 

@@ -36,7 +36,7 @@ from hiclr.skeleton import Layout
 
 __all__ = ["contact_sheet", "front", "ladder", "layout_figure", "player_3d", "project", "standing_pose", "strip"]
 
-_GAP = 0.12  # metres between neighbouring poses
+_GAP = 0.07  # between neighbouring poses, in heights of a pose
 
 
 @styled
@@ -72,22 +72,30 @@ def strip(
     x, present = x[:, shown], present[shown]
     x = in_place(x, present, layout.root)
     left, right, low, high = extent(x, present)
-    step = max(right - left, 0.35 * (high - low)) + _GAP
+    tall = max(high - low, 0.3 * (right - left), 1e-6)
+    height = 1.1 * tall
+    step = max(right - left, 0.35 * tall) + _GAP * tall
+    inches, step = _fit(WIDTH - 0.15, height, step, len(shown), 1.2, 3.0)
     places = [i * step for i in range(len(shown))]
-    width, height = step * len(shown), high - low + 0.25
-    inches = np.clip((WIDTH - 0.6) * height / width, 1.2, 3.2)
-    figure = new_figure(inches + 0.75 + 0.3 * bool(title), titled(title, synthetic))
+    figure = new_figure(inches + 0.72 + 0.24 * bool(title), titled(title, synthetic))
     axes = figure.add_subplot()
-    axes.axhline(low - 0.03, color=RULE, lw=1.2, zorder=0)
+    axes.axhline(low - 0.02 * tall, color=RULE, lw=1.2, zorder=0)
     for i, place in enumerate(places):
         draw_frame(axes, x, i, layout, (place - (left + right) / 2, 0.0), line_size(inches / height))
     bare(axes)
-    axes.set_xlim(-step / 2, width - step / 2)
-    axes.set_ylim(low - 0.08, high + 0.1)
+    axes.set_xlim(-step / 2, (len(shown) - 0.5) * step)
+    axes.set_ylim(low - 0.045 * tall, low + 1.055 * tall)
     axes.set_yticks([])
     _frame_ticks(axes, places, shown)
     limb_legend(figure, layout, persons=bool(present[:, 1:].any()))
     return figure
+
+
+def _fit(width: float, height: float, step: float, count: int, least: float, most: float) -> tuple[float, float]:
+    """(inches high, step between poses) so that `count` poses of this height fill `width` inches in true proportion,
+    and the picture stays between `least` and `most` inches high: then poses stand further apart, or smaller."""
+    inches = float(np.clip(width * height / (step * count), least, most))
+    return inches, max(step, width * height / inches / count)
 
 
 @styled
@@ -118,13 +126,14 @@ def contact_sheet(
         raise InputError("A contact sheet needs at least one clip; none was given.")
     cells = [_cell_poses(clip, clips.layout, poses, view) for clip in clips.clips(chosen)]
     extents = np.array([extent(x, present) for x, present in cells])
-    step = max(float(np.quantile(extents[:, 1] - extents[:, 0], 0.9)), 0.4) + 0.02
-    height = float(np.quantile(extents[:, 3] - extents[:, 2], 0.95)) + 0.15
+    tall = max(float((extents[:, 3] - extents[:, 2]).max()), 1e-6)
+    step = max(float(np.quantile(extents[:, 1] - extents[:, 0], 0.9)), 0.25 * tall) + 0.01 * tall
+    height = 1.09 * tall
     columns = min(columns or (4 if len(chosen) <= 8 else 5), len(chosen))
     rows = -(-len(chosen) // columns)
-    inches = np.clip((WIDTH - 0.3) / columns * height / (step * poses), 0.7, 1.9)
+    inches, step = _fit((WIDTH - 0.3) / columns, height, step, poses, 0.8, 1.8)
     figure = new_figure(
-        rows * (inches + 0.32) + 0.75, titled(clips.source if title is None else title, clips.synthetic)
+        rows * (inches + 0.34) + 0.62, titled(clips.source if title is None else title, clips.synthetic)
     )
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat[len(chosen) :]:
@@ -134,8 +143,10 @@ def contact_sheet(
         for i in range(x.shape[1]):
             draw_frame(axes, x, i, clips.layout, (i * step - (left + right) / 2, -low), line_size(inches / height))
         bare(axes)
-        axes.axhline(-0.03, color=RULE, lw=1, zorder=0)
-        axes.set(xticks=[], yticks=[], xlim=(-step / 2, (poses - 0.5) * step), ylim=(-0.1, height))
+        axes.axhline(-0.02 * tall, color=RULE, lw=1, zorder=0)
+        axes.set(
+            xticks=[], yticks=[], xlim=(-step / 2, (poses - 0.5) * step), ylim=(-0.05 * tall, height - 0.05 * tall)
+        )
         _class_title(axes, int(clips.y[index]), clips.classes[int(clips.y[index])])
     limb_legend(figure, clips.layout, persons=any(present[:, 1:].any() for _, present in cells))
     return figure
@@ -239,24 +250,24 @@ def _draw_ladder(
 ) -> Figure:
     extents = np.array([extent(x, present) for x, present, _ in rows])
     left, right = extents[:, 0].min(), extents[:, 1].max()
-    step = right - left + _GAP
     tops = extents[:, 3] - extents[:, 2]
-    heights = tops + 0.3
-    floors = -np.cumsum(heights)
-    width = step * len(shown)
-    inches = (WIDTH - 1.1) * heights.sum() / width
-    inches = float(np.clip(inches, 0.9 * len(rows), 1.9 * len(rows)))
-    figure = new_figure(inches + 0.75 + 0.3 * bool(title), title)
+    tall = max(float(tops.max()), 1e-6)
+    heights = tops + 0.13 * tall
+    floors = 0.05 * tall - np.cumsum(heights)
+    most = 6.4 if len(rows) <= 4 else 1.6 * len(rows)
+    step = right - left + _GAP * tall
+    inches, step = _fit(WIDTH - 1.1, heights.sum() + 0.05 * tall, step, len(shown), 0.8 * len(rows), most)
+    figure = new_figure(inches + 0.72 + 0.24 * bool(title), title)
     axes = figure.add_subplot()
     places = [i * step for i in range(len(shown))]
     for floor, (x, _, masked), box in zip(floors, rows, extents, strict=True):
-        axes.axhline(floor - 0.05, color=RULE, lw=1.2, zorder=0)
+        axes.axhline(floor - 0.025 * tall, color=RULE, lw=1.2, zorder=0)
         for i, place in enumerate(places):
             at = (place - (left + right) / 2, floor - box[2])
             draw_frame(axes, x, i, layout, at, line_size(inches / heights.sum()), hidden=masked)
     bare(axes)
-    axes.set_xlim(-step / 2, width - step / 2)
-    axes.set_ylim(floors[-1] - 0.1, 0)
+    axes.set_xlim(-step / 2, (len(shown) - 0.5) * step)
+    axes.set_ylim(floors[-1] - 0.05 * tall, 0.05 * tall)
     axes.set_yticks(floors + tops / 2, names, fontweight="bold", fontsize=9)
     _frame_ticks(axes, places, shown)
     persons = any(present[:, 1:].any() for _, present, _ in rows)

@@ -212,7 +212,7 @@ def new_figure(height: float, title: str = "", width: float = WIDTH) -> Figure:
     """An empty figure, `height` by `width` inches, with room made for all text."""
     figure = Figure(figsize=(width, height), layout="constrained")
     if title:
-        figure.suptitle(title, x=0.01, ha="left")
+        figure.suptitle(title, x=0.005, ha="left")
     return figure
 
 
