@@ -1,4 +1,4 @@
-"""Interactive parts for JupyterLab: a player of clips.
+"""Interactive parts for JupyterLab: a player of clips, the workbench of augmentations, the explorer of maps.
 
 Each is a list of traits (what goes to the browser), a `.js` file beside it that draws, and arrays as bytes. What is
 shown is computed by the other rooms; every widget leaves a still picture beside itself in the saved notebook.
@@ -8,8 +8,12 @@ try:
     import anywidget  # noqa: F401
     import ipywidgets  # noqa: F401
 except ImportError as error:
-    raise ImportError('Widgets need anywidget and ipywidgets. Install them with: pip install "hiclr[notebooks]"') from error
+    raise ImportError(
+        'Widgets need anywidget and ipywidgets. Install them with: pip install "hiclr[notebooks]"'
+    ) from error
 
+from hiclr.widgets.bench import AugmentationBench
+from hiclr.widgets.explorer import Explorer
 from hiclr.widgets.player import Player
 
-__all__ = ["Player"]
+__all__ = ["AugmentationBench", "Explorer", "Player"]

@@ -1,0 +1,309 @@
+"""The augmentation workbench: one clip, one draw, and a slider for the strength of each augmentation."""
+
+import html
+from collections.abc import Iterator, MutableMapping
+from typing import Any, NamedTuple
+
+import ipywidgets
+import numpy as np
+from numpy.typing import NDArray
+from torch import Generator, Tensor
+
+from hiclr.augmentations import GrowingViews
+from hiclr.augmentations.base import Op, Params
+from hiclr.datasets.base import SkeletonSet
+from hiclr.datasets.preprocessing import Preprocess
+from hiclr.datasets.streams import to_stream
+from hiclr.errors import InputError
+from hiclr.figures import skeletons
+from hiclr.figures.style import Figure, label
+from hiclr.widgets.picture import Pictured
+from hiclr.widgets.player import Player
+from hiclr.widgets.words import words
+
+__all__ = ["AugmentationBench", "Strengths", "View"]
+
+STREAMS = ("joint", "bone", "motion")
+_GAIN = {"joint": 1.0, "bone": 1.0, "motion": 8.0}  # a step of one frame is too short to be seen at its own length
+_LABEL = "96px"
+_SEEDS = 2**31
+
+
+class View(NamedTuple):
+    """One row of the workbench.
+
+    Args:
+        pose: (3, T, V, M) joint positions, before what acts on the stream itself.
+        values: (3, T, V, M) what the encoder would get: the stream, with joints masked.
+        draws: (name of the slider, augmentation, its parameters), in the order of application.
+    """
+
+    pose: Tensor
+    values: Tensor
+    draws: list[tuple[str, Op, Params]]
+
+
+class Strengths(MutableMapping[str, float]):
+    """The strengths by name, of a set ("normal") or of one augmentation ("Rotate"); setting one moves its slider."""
+
+    def __init__(self, sliders: dict[str, Any]) -> None:
+        self._sliders = sliders
+
+    def _slider(self, name: str) -> Any:
+        if name not in self._sliders:
+            raise InputError(f"There is no strength {name!r}; there are: {', '.join(self._sliders)}.")
+        return self._sliders[name]
+
+    def __getitem__(self, name: str) -> float:
+        return float(self._slider(name).value)
+
+    def __setitem__(self, name: str, strength: float) -> None:
+        if not 0 <= strength <= 1:
+            raise InputError(f"A strength lies in 0..1, {strength} does not.")
+        self._slider(name).value = float(strength)
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError("a strength can be set to 0, not removed")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sliders)
+
+    def __len__(self) -> int:
+        return len(self._sliders)
+
+    def __repr__(self) -> str:
+        return repr({name: self[name] for name in self})
+
+
+def _slider(name: str, value: float) -> Any:
+    return ipywidgets.FloatSlider(
+        value,
+        min=0.0,
+        max=1.0,
+        step=0.01,
+        description=name,
+        readout_format=".2f",
+        layout={"width": "100%"},
+        style={"description_width": _LABEL},
+    )
+
+
+class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
+    """Feel what strength means: the original and each view side by side, bent at once by sliders.
+
+    Each set has a master slider, each augmentation one of its own; the product of the two is its strength. Moving a
+    slider keeps the draw, so the pose moves continuously; "new draw" changes it. All views share their draws, so
+    that each row shows what its set adds to the row before (in training each view is drawn afresh).
+
+    The same from Python, with or without a front end: `bench.strengths["normal"] = 0.5`.
+
+    Args:
+        clips: the set to choose clips from.
+        views: the ladder; its sets, names and strengths.
+        preprocess: applied to the clip first, as in training.
+        index: the first clip shown.
+        seed: of the draws.
+        fps: frames a second.
+        height: CSS pixels of the players.
+
+    Raises:
+        InputError: no such clip.
+    """
+
+    def __init__(
+        self,
+        clips: SkeletonSet,
+        views: GrowingViews,
+        preprocess: Preprocess | None = None,
+        index: int = 0,
+        seed: int = 0,
+        *,
+        fps: float = 30.0,
+        height: int = 300,
+    ) -> None:
+        if not 0 <= index < len(clips):
+            raise InputError(f"index must be in 0..{len(clips) - 1}, it is {index}.")
+        self._set, self._layout, self._preprocess = clips, clips.layout, preprocess
+        self._names = ("original", *views.names)
+        self._make_sliders(views)
+        self._make_choices(index, seed)
+        self._load()
+        self._views = self._compute()
+        self.player = Player([self._clip[0]] * len(self._names), self._layout, self._names, fps, height=height)
+        self.message = ipywidgets.HTML(layout={"width": "100%"})
+        super().__init__([*self._bars(), self.message, self.player, self._columns()], layout={"width": "100%"})
+        self._show()
+        self._listen()
+
+    # what is on the page
+
+    def _make_sliders(self, views: GrowingViews) -> None:
+        self.masters = {name: _slider(name, float(s)) for name, s in zip(views.names, views.strengths, strict=True)}
+        self.sliders: dict[str, Any] = {}
+        self._ladder: list[list[tuple[str, Op]]] = []
+        for ops in views.sets:
+            rung = []
+            for op in ops:
+                name, count = type(op).__name__, 2
+                while name in self.sliders or name in self.masters:
+                    name, count = f"{type(op).__name__} {count}", count + 1
+                self.sliders[name] = _slider(name, 1.0)
+                rung.append((name, op))
+            self._ladder.append(rung)
+        self._words = {
+            name: ipywidgets.HTML(layout=ipywidgets.Layout(margin="-6px 0 2px 104px")) for name in self.sliders
+        }
+        self.strengths = Strengths({**self.masters, **self.sliders})
+
+    def _make_choices(self, index: int, seed: int) -> None:
+        y = self._set.y
+        present = [(label(self._set.classes[c], 40), int(c)) for c in np.unique(y)]
+        wide, narrow = {"width": "auto", "max_width": "320px"}, {"width": "110px"}
+        own = self._clips_of(int(y[index]))
+        self.action = ipywidgets.Dropdown(options=present, value=int(y[index]), description="class", layout=wide)
+        self.clip = ipywidgets.Dropdown(options=own, value=index, description="clip", layout=wide)
+        self.next = ipywidgets.Button(description="next clip", icon="step-forward", layout=narrow)
+        self.stream = ipywidgets.ToggleButtons(options=STREAMS, value="joint", style={"button_width": "70px"})
+        self.seed = ipywidgets.BoundedIntText(
+            seed, min=0, max=_SEEDS - 1, description="draw", layout={"width": "180px"}
+        )
+        self.draw = ipywidgets.Button(description="new draw", icon="random", layout=narrow)
+
+    def _clips_of(self, action: int) -> list[tuple[str, int]]:
+        return [(label(self._set.names[i], 40), int(i)) for i in np.flatnonzero(self._set.y == action)]
+
+    def _bars(self) -> list[Any]:
+        wrapped = {"display": "flex", "flex_flow": "row wrap", "align_items": "center", "width": "100%"}
+        return [
+            ipywidgets.Box([self.action, self.clip, self.next], layout=wrapped),
+            ipywidgets.Box([self.stream, self.seed, self.draw], layout=wrapped),
+        ]
+
+    def _columns(self) -> Any:
+        columns = []
+        for (_, master), rung in zip(self.masters.items(), self._ladder, strict=True):
+            master.style.handle_color = "#1670b8"
+            inner = [widget for name, _ in rung for widget in (self.sliders[name], self._words[name])]
+            columns.append(ipywidgets.VBox([master, *inner], layout={"padding": "0 10px 0 0"}))
+        grid = {"width": "100%", "grid_template_columns": "repeat(auto-fit, minmax(290px, 1fr))"}
+        return ipywidgets.GridBox(columns, layout=grid)
+
+    def _listen(self) -> None:
+        for slider in (*self.masters.values(), *self.sliders.values()):
+            slider.observe(self._guarded(self._refresh), "value")
+        self.stream.observe(self._guarded(self._refresh), "value")
+        self.seed.observe(self._guarded(self._refresh), "value")
+        self.action.observe(self._guarded(self._change_action), "value")
+        self.clip.observe(self._guarded(self._change_clip), "value")
+        self.next.on_click(self._guarded(self._next_clip))
+        self.draw.on_click(self._guarded(self._new_draw))
+
+    def _guarded(self, action: Any) -> Any:
+        """An error in a callback would be seen nowhere: show it here, keep the picture, and raise it for who called."""
+
+        def run(_: Any = None) -> None:
+            try:
+                action()
+            except Exception as error:
+                text = html.escape(f"{type(error).__name__}: {error}")
+                self.message.value = f"<span role='alert' data-error='1'>{text}</span>"
+                raise
+            self.message.value = ""
+
+        return run
+
+    # what it does
+
+    def _load(self) -> None:
+        x = self._set.clips([self.clip.value])
+        self._clip = x if self._preprocess is None else self._preprocess.apply(x, self._layout)
+
+    def _refresh(self) -> None:
+        self._views = self._compute()
+        self._show()
+
+    def _change_action(self) -> None:
+        self.clip.options = self._clips_of(self.action.value)  # chooses the first of them
+
+    def _change_clip(self) -> None:
+        if self.clip.value is None:
+            return
+        self._load()
+        self._views = self._compute()
+        self._show(refit=True)
+
+    def _next_clip(self) -> None:
+        own = [i for _, i in self.clip.options]
+        self.clip.value = own[(own.index(self.clip.value) + 1) % len(own)]
+
+    def _new_draw(self) -> None:
+        self.seed.value = (self.seed.value + 1) % _SEEDS
+
+    def _compute(self) -> list[View]:
+        return [self._view(rungs) for rungs in range(len(self._ladder) + 1)]
+
+    def _view(self, rungs: int) -> View:
+        """The clip under the first `rungs` sets."""
+        draws = [
+            (name, op, op.sample(tuple(self._clip.shape), self._strength(number, name), self._generator(number, place)))
+            for number, rung in enumerate(self._ladder[:rungs])
+            for place, (name, op) in enumerate(rung)
+        ]
+        pose = self._clip
+        for _, op, params in draws:
+            pose = pose if op.after_stream else op.apply(pose, params)
+        values = to_stream(pose, self.stream.value, self._layout)
+        for _, op, params in draws:
+            values = op.apply(values, params) if op.after_stream else values
+        return View(pose[0], values[0], draws)
+
+    def _strength(self, number: int, name: str) -> float:
+        return float(list(self.masters.values())[number].value * self.sliders[name].value)
+
+    def _generator(self, number: int, place: int) -> Generator:
+        """A generator of its own for each augmentation, so that switching one off leaves the others' draws alone."""
+        state = np.random.SeedSequence([self.seed.value, number, place]).generate_state(1, np.uint64)
+        return Generator().manual_seed(int(state[0]) >> 1)
+
+    def _show(self, refit: bool = False) -> None:
+        stream = self.stream.value
+        hidden = [((v.values == 0).all(0) & (v.pose != 0).any(0)).numpy() for v in self._views]
+        if stream == "joint":
+            self.player.update(self._shown(hidden), self._names, refit=refit, hidden=hidden)
+        else:
+            self.player.update(
+                [view.pose for view in self._views],
+                self._names,
+                refit=refit,
+                vectors=[view.values for view in self._views],
+                vectors_from="parent" if stream == "bone" else "joint",
+                gain=_GAIN[stream],
+            )
+        for name, op, params in self._views[-1].draws:
+            self._words[name].value = f"<small>{html.escape(words(params))}</small>"
+
+    def _shown(self, hidden: list[NDArray[np.bool_]]) -> list[Tensor]:
+        """The values; a masked joint where it would be, to be drawn hollow."""
+        return [
+            view.values.where(~view.values.new_tensor(mask, dtype=bool), view.pose)
+            for view, mask in zip(self._views, hidden, strict=True)
+        ]
+
+    @property
+    def views(self) -> dict[str, Tensor]:
+        """What the encoder would get, by name: (3, T, V, M) each, the original first."""
+        return {name: view.values for name, view in zip(self._names, self._views, strict=True)}
+
+    def describe(self) -> str:
+        strengths = ", ".join(f"{name} {slider.value:.2f}" for name, slider in self.masters.items())
+        chosen = f"{self._set.names[self.clip.value]} ({self._set.classes[self.action.value]})"
+        return f"Augmentation workbench: {chosen}, {self.stream.value} stream, draw {self.seed.value}, {strengths}"
+
+    def picture(self) -> Figure:
+        """The ladder: a row of poses for the original and each view."""
+        # masked joints stay zero here: the figure itself finds them and draws them hollow
+        rows = {
+            name: view.values if self.stream.value == "joint" else view.pose
+            for name, view in zip(self._names, self._views, strict=True)
+        }
+        return skeletons.ladder(rows, self._layout, title=self.describe(), synthetic=self._set.synthetic)
