@@ -61,7 +61,7 @@ def layout_figure(layout: Layout, pose: Any | None = None, title: str | None = N
     clip = points[:, None, :, None]
     points = project(points, front(clip, layout))
     points[0] -= points[0, layout.root]
-    figure = new_figure(4.9, titled(f"{layout.name}: {layout.num_joints} joints" if title is None else title), 7.2)
+    figure = new_figure(4.9, titled(f"{layout.name}: {layout.num_joints} joints" if title is None else title), 7.6)
     axes = figure.add_subplot()
     draw_pose(axes, points, layout, (0.0, 0.0), 1.3, 1.0, np.zeros(layout.num_joints, dtype=bool))
     for joint, marker, size in ((layout.centre, "o", 15), (layout.root, "s", 10)):

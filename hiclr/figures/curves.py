@@ -83,10 +83,11 @@ def _epoch_axis(axes: Any, last: float) -> None:
 
 
 def _floor(axes: Any, rows: Rows, **look: Any) -> None:
-    """The InfoNCE of an encoder that tells nothing apart, from the epoch before the first row on."""
+    """The InfoNCE of an encoder that tells nothing apart; a single row gets a line as well."""
     epochs, floor = _epochs(rows), _column(rows, "ln_k")
     if np.isfinite(floor).any():
-        axes.plot([epochs[0] - 1, *epochs], [floor[0], *floor], **look)
+        start = epochs[:1] - 1 if len(rows) == 1 else epochs[:0]
+        axes.plot([*start, *epochs], [*floor[: len(start)], *floor], **look)
 
 
 def _line(axes: Any, rows: Rows, key: str, colour: str, name: str, dash: int) -> bool:

@@ -25,7 +25,7 @@ from hiclr.figures.style import (
 
 __all__ = ["tsne_panels", "tsne_panels_by"]
 
-_DRAWN = 4000  # points of a panel; more would cover each other and fill the file
+_DRAWN = 3000  # points of a panel; more would cover each other and fill the file
 _NAMED = 60  # entries of a legend
 
 

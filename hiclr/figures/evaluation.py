@@ -96,16 +96,18 @@ def _class_ticks(axes: Any, classes: Sequence[str]) -> None:
     count = len(classes)
     size = 8.5 if count <= 12 else 8 if count <= _READABLE else 5 if count <= 64 else 3
     names = [label(name, 24) for name in classes]
-    axes.set_xticks(range(count), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=size)
+    slant = {"rotation": 90} if count > _READABLE else {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(range(count), names, fontsize=size, **slant)
     axes.set_yticks(range(count), names, fontsize=size)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_xticks(np.arange(count - 1) + 0.5, minor=True)
-    axes.set_yticks(np.arange(count - 1) + 0.5, minor=True)
-    axes.grid(which="minor", color="#eeeeee", lw=0.7)
-    axes.tick_params(which="minor", length=0)
+    if count <= _READABLE:
+        axes.set_xticks(np.arange(count - 1) + 0.5, minor=True)
+        axes.set_yticks(np.arange(count - 1) + 0.5, minor=True)
+        axes.grid(which="minor", color="#eeeeee", lw=0.7)
+        axes.tick_params(which="minor", length=0)
 
 
 def _write_counts(axes: Any, table: Ids, share: NDArray[np.float64]) -> None:

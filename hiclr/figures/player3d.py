@@ -116,6 +116,7 @@ def _scene(space: Floats, present: Bools, angle: float) -> dict[str, Any]:
     ratio = _ZOOM * sides / sides.max()
     return {
         **ranges,
+        "domain": {"x": [0, 1], "y": [0.17, 1]},
         "aspectmode": "manual",  # the sides in proportion to their ranges: a metre is a metre in every direction
         "aspectratio": {axis: round(float(ratio[i]), 6) for i, axis in enumerate("xyz")},
         "camera": {
@@ -142,7 +143,7 @@ def _buttons(fps: float) -> dict[str, Any]:
     return {
         "type": "buttons",
         "direction": "left",
-        "x": 0.01, "y": 0.02, "xanchor": "left", "yanchor": "bottom", "showactive": False,
+        "x": 0.01, "y": 0.03, "xanchor": "left", "yanchor": "bottom", "showactive": False,
         "buttons": [
             {"label": "▶ play", "method": "animate", "args": _animate(1000 / fps, None)},
             {"label": "❚❚ pause", "method": "animate", "args": _animate(0, [None])},
@@ -152,7 +153,7 @@ def _buttons(fps: float) -> dict[str, Any]:
 
 def _slider(names: list[str]) -> dict[str, Any]:
     return {
-        "x": 0.22, "y": 0.06, "len": 0.76, "xanchor": "left", "yanchor": "bottom",
+        "x": 0.22, "y": 0.0, "len": 0.76, "xanchor": "left", "yanchor": "bottom",
         "pad": {"t": 0, "b": 0},
         "currentvalue": {"prefix": "frame ", "xanchor": "right", "font": {"color": QUIET}},
         "steps": [{"label": name, "method": "animate", "args": _animate(0, [name])} for name in names],

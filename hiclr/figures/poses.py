@@ -157,19 +157,18 @@ def draw_pose(
         )
 
 
-def draw_frame(axes: Any, x: Floats, t: int, layout: Layout, at: tuple[float, float], size: float,
-                alpha: float = 1.0, hidden: Bools | None = None) -> None:  # fmt: skip
-    """All present persons of one frame of (3, T, V, M)."""
-    for person in np.flatnonzero(presence(x)[t])[::-1]:
-        masked = np.zeros(layout.num_joints, dtype=bool) if hidden is None else hidden[t, :, person]
-        draw_pose(axes, x[:, t, :, person], layout, at, size, alpha * (1.0 if person == 0 else 0.45), masked)
+def draw_frame(axes: Any, pose: Floats, present: Bools, layout: Layout, at: tuple[float, float], size: float,
+               hidden: Bools | None = None) -> None:  # fmt: skip
+    """The present (M,) persons of one frame (3, V, M), with hidden joints (V, M); the first person on top."""
+    hidden = np.zeros(pose.shape[1:], dtype=bool) if hidden is None else hidden
+    for person in np.flatnonzero(present)[::-1]:
+        draw_pose(axes, pose[..., person], layout, at, size, 1.0 if person == 0 else 0.45, hidden[:, person])
 
 
 def limb_legend(figure: Figure, layout: Layout, persons: bool = False, masked: bool = False) -> None:
     """What the colours mean, in one quiet row below."""
     sides = [side for side in LIMBS if side in layout.sides]
-    names = {"left": "left", "right": "right", "middle": "middle"}
-    entries = [Line2D([], [], color=LIMBS[s].colour, lw=2.5, label=names[s]) for s in sides]
+    entries = [Line2D([], [], color=LIMBS[s].colour, lw=2.5, label=s) for s in sides]
     if persons:
         entries.append(Line2D([], [], color=LIMBS["middle"].colour, lw=2.5, alpha=0.4, label="second person"))
     if masked:

@@ -81,7 +81,8 @@ def strip(
     axes = figure.add_subplot()
     axes.axhline(low - 0.02 * tall, color=RULE, lw=1.2, zorder=0)
     for i, place in enumerate(places):
-        draw_frame(axes, x, i, layout, (place - (left + right) / 2, 0.0), line_size(inches / height))
+        at = (place - (left + right) / 2, 0.0)
+        draw_frame(axes, x[:, i], present[i], layout, at, line_size(inches / height))
     bare(axes)
     axes.set_xlim(-step / 2, (len(shown) - 0.5) * step)
     axes.set_ylim(low - 0.045 * tall, low + 1.055 * tall)
@@ -127,7 +128,8 @@ def contact_sheet(
     cells = [_cell_poses(clip, clips.layout, poses, view) for clip in clips.clips(chosen)]
     extents = np.array([extent(x, present) for x, present in cells])
     tall = max(float((extents[:, 3] - extents[:, 2]).max()), 1e-6)
-    step = max(float(np.quantile(extents[:, 1] - extents[:, 0], 0.9)), 0.25 * tall) + 0.01 * tall
+    wide = extents[:, 1] - extents[:, 0]
+    step = max(min(wide.max(), 1.3 * float(np.quantile(wide, 0.9))), 0.25 * tall) + 0.02 * tall
     height = 1.09 * tall
     columns = min(columns or (4 if len(chosen) <= 8 else 5), len(chosen))
     rows = -(-len(chosen) // columns)
@@ -141,7 +143,8 @@ def contact_sheet(
     for axes, index, (x, present) in zip(grid.flat, chosen, cells, strict=False):
         left, right, low, _ = extent(x, present)
         for i in range(x.shape[1]):
-            draw_frame(axes, x, i, clips.layout, (i * step - (left + right) / 2, -low), line_size(inches / height))
+            at = (i * step - (left + right) / 2, -low)
+            draw_frame(axes, x[:, i], present[i], clips.layout, at, line_size(inches / height))
         bare(axes)
         axes.axhline(-0.02 * tall, color=RULE, lw=1, zorder=0)
         axes.set(
@@ -260,11 +263,11 @@ def _draw_ladder(
     figure = new_figure(inches + 0.72 + 0.24 * bool(title), title)
     axes = figure.add_subplot()
     places = [i * step for i in range(len(shown))]
-    for floor, (x, _, masked), box in zip(floors, rows, extents, strict=True):
+    for floor, (x, present, masked), box in zip(floors, rows, extents, strict=True):
         axes.axhline(floor - 0.025 * tall, color=RULE, lw=1.2, zorder=0)
         for i, place in enumerate(places):
             at = (place - (left + right) / 2, floor - box[2])
-            draw_frame(axes, x, i, layout, at, line_size(inches / heights.sum()), hidden=masked)
+            draw_frame(axes, x[:, i], present[i], layout, at, line_size(inches / heights.sum()), masked[i])
     bare(axes)
     axes.set_xlim(-step / 2, (len(shown) - 0.5) * step)
     axes.set_ylim(floors[-1] - 0.05 * tall, 0.05 * tall)

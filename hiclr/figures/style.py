@@ -185,7 +185,7 @@ class Figure(matplotlib.figure.Figure):
         # 256 colours are plenty for lines on white, and a third of the bytes in the notebook. Chosen to cover all
         # colours: the usual median cut gives up those of small dots, and a class would change its colour.
         picture = Image.open(out).convert("RGB")
-        picture = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        picture = picture.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
         picture.save(small, "png", optimize=True)
         return small.getvalue()
 
