@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import ipywidgets
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
@@ -279,15 +280,13 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
                 vectors_from="parent" if stream == "bone" else "joint",
                 gain=_GAIN[stream],
             )
-        for name, op, params in self._views[-1].draws:
+        for name, _, params in self._views[-1].draws:
             self._words[name].value = f"<small>{html.escape(words(params))}</small>"
 
     def _shown(self, hidden: list[NDArray[np.bool_]]) -> list[Tensor]:
         """The values; a masked joint where it would be, to be drawn hollow."""
-        return [
-            view.values.where(~view.values.new_tensor(mask, dtype=bool), view.pose)
-            for view, mask in zip(self._views, hidden, strict=True)
-        ]
+        pairs = zip(self._views, hidden, strict=True)
+        return [torch.where(torch.from_numpy(mask), view.pose, view.values) for view, mask in pairs]
 
     @property
     def views(self) -> dict[str, Tensor]:

@@ -522,4 +522,5 @@ function render({ model, el }) {
   return () => view.close();
 }
 
+export { inside };
 export default { render };

@@ -592,4 +592,5 @@ function render({ model, el }) {
   return () => view.close();
 }
 
+export { lens };
 export default { render };

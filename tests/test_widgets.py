@@ -1,0 +1,882 @@
+"""The widgets from Python's side, and their front ends in a plain page with a fake model."""
+
+import base64
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from browsing import CHECKSUM, FAKE_MODEL, MOUNT, WIDGETS, chromium, served, state_of, strangers
+from torch import Generator, Tensor
+
+from hiclr.augmentations import GrowingViews, paper_views
+from hiclr.datasets import SkeletonSet
+from hiclr.datasets.preprocessing import Preprocess
+from hiclr.errors import InputError
+from hiclr.skeleton import NTU_25, Layout
+
+pytest.importorskip("anywidget", reason="the notebook packages are not installed")
+
+from hiclr.widgets import AugmentationBench, Explorer, Player
+from hiclr.widgets.explorer import Scatter
+from hiclr.widgets.player import pack, place_of
+from hiclr.widgets.words import words
+
+# A body of six joints: root, head, and a hand and a foot on each side.
+SIX = Layout(
+    "six",
+    ("root", "head", "hand_l", "hand_r", "foot_l", "foot_r"),
+    (0, 0, 0, 0, 0, 0),
+    ((2, 3), (4, 5)),
+    centre=0,
+    shoulders=(2, 3),
+)
+POSE = [(0, 1, 0), (0, 1.6, 0), (-0.5, 1, 0), (0.5, 1, 0), (-0.2, 0, 0), (0.2, 0, 0)]  # left at -x: it faces -z
+
+
+def standing(frames: int = 8, persons: int = 1) -> np.ndarray:
+    """(3, T, 6, M): POSE, walking 1 cm a frame along x; persons after the first are absent."""
+    clip = np.zeros((3, frames, 6, persons), dtype=np.float32)
+    clip[..., 0] = np.array(POSE, dtype=np.float32).T[:, None]
+    clip[0, :, :, 0] += 0.01 * np.arange(frames, dtype=np.float32)[:, None]
+    return clip
+
+
+def unpacked(player: Player) -> np.ndarray:
+    """(W, T, M, V, 3) metres, as the browser reads them."""
+    return np.frombuffer(player.positions, "<i2").reshape(*player.shape, 3) * player.scale
+
+
+# ---------------------------------------------------------------- player
+
+
+def test_positions_travel_as_int16_in_the_stated_order():
+    clip = np.zeros((3, 2, 6, 2), dtype=np.float32)
+    clip[1, 1, 4, 0] = -2.0
+    clip[2, 0, 3, 1] = 1.0
+    packed = pack([clip], SIX)
+    assert packed.shape == [1, 2, 2, 6]
+    assert packed.scale == pytest.approx(2.0 / 32767)
+    units = np.frombuffer(packed.data, "<i2").reshape(1, 2, 2, 6, 3)
+    assert units[0, 1, 0, 4].tolist() == [0, -32767, 0]
+    assert units[0, 0, 1, 3].tolist() == [0, 0, round(32767 / 2)]
+    assert np.count_nonzero(units) == 2
+
+
+def test_packing_loses_less_than_half_a_unit():
+    clip = np.random.default_rng(0).normal(size=(3, 9, 6, 2)).astype(np.float32)
+    player = Player([clip], SIX)
+    assert np.abs(unpacked(player)[0] - clip.transpose(1, 3, 2, 0)).max() <= 0.5 * player.scale * 1.0001
+
+
+def test_clips_of_other_length_and_persons_are_filled_up_with_absence():
+    player = Player([standing(4), torch.from_numpy(standing(6, persons=2))], SIX)
+    assert player.shape == [2, 6, 2, 6]
+    assert not unpacked(player)[0, 4:].any()
+    assert not unpacked(player)[:, :, 1].any()
+
+
+def test_an_update_is_one_message_and_raises_the_revision(monkeypatch: pytest.MonkeyPatch):
+    player = Player([standing()], SIX, titles=["a"])
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(player, "_send", lambda message, **_: sent.append(message))
+    before = player.revision
+    player.update([standing(5), standing(5)], ["a", "<b>"])
+    assert player.revision == before + 1
+    assert [m["method"] for m in sent] == ["update"]
+    assert {"shape", "titles", "revision"} <= set(sent[0]["state"])
+    assert [path for m in sent for path in m["buffer_paths"]] == [["positions"]]
+    assert player.titles == ["a", "<b>"]
+
+
+def test_the_camera_is_fitted_once():
+    player = Player([standing()], SIX)
+    place = dict(player.place)
+    assert place["target"] == pytest.approx((0.035, 0.8, 0.0))  # the middle of x -0.5..0.57, y 0..1.6
+    assert place["floor"] == 0.0
+    assert place["radius"] == pytest.approx(1.12 * 0.8)
+    player.update([3 * standing()])
+    assert player.place == place
+    player.update([3 * standing()], refit=True)
+    assert player.place["radius"] == pytest.approx(3 * place["radius"])
+
+
+@pytest.mark.parametrize("degrees", [0, 60, 200])
+def test_the_first_look_is_from_the_front(degrees: float):
+    """Left at -x and right at +x, y up, right-handed: the body faces -z, turned by `degrees` about y."""
+    angle = np.radians(degrees)
+    turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+    clip = np.einsum("ij,jtvm->itvm", turn, standing(1)).astype(np.float32)
+    facing = place_of(clip, SIX).facing
+    front = turn @ np.array([0, 0, -1])
+    assert (np.sin(facing), np.cos(facing)) == pytest.approx((front[0], front[2]), abs=1e-6)
+
+
+def test_a_clip_without_anyone_still_has_a_place():
+    assert place_of(np.zeros((3, 4, 6, 2), dtype=np.float32), SIX).radius == 1.0
+
+
+def test_masked_joints_are_marked_and_the_centre_is_not():
+    clip = standing(2)
+    clip[:, :, 3] = 0
+    clip -= clip[:, :, :1]  # centred: the root is zero by right
+    clip[:, :, 3] = 0
+    player = Player([clip], SIX)
+    assert np.frombuffer(player.hidden, np.uint8).reshape(player.shape).nonzero()[3].tolist() == [3, 3]
+    player.update([standing(2)])
+    assert player.hidden == b""
+
+
+@pytest.mark.parametrize(
+    ("clips", "said"),
+    [
+        ([], "at least one clip"),
+        ([np.zeros((2, 3, 6, 1))], r"\(3, T, V, M\)"),
+        ([np.zeros((3, 4, 7, 1))], "7 joints.*'six' has 6"),
+        ([np.full((3, 4, 6, 1), np.nan)], "not finite"),
+    ],
+)
+def test_a_clip_that_cannot_be_shown_is_refused_and_the_picture_stays(clips: list[np.ndarray], said: str):
+    player = Player([standing()], SIX)
+    before = (player.positions, player.revision)
+    with pytest.raises(InputError, match=said):
+        player.update(clips)
+    assert (player.positions, player.revision) == before
+
+
+def test_titles_and_masks_must_fit_the_clips():
+    player = Player([standing()], SIX)
+    with pytest.raises(InputError, match="1 clips and 2 titles"):
+        player.update([standing()], ["a", "b"])
+    with pytest.raises(InputError, match="hidden must have the shapes"):
+        player.update([standing()], hidden=[np.zeros((8, 5, 1), dtype=bool)])
+    with pytest.raises(InputError, match="vectors must have the shapes"):
+        player.update([standing()], vectors=[standing(), standing()])
+
+
+def test_vectors_travel_with_their_own_scale():
+    player = Player([standing()], SIX)
+    vectors = np.full((3, 8, 6, 1), 0.01, dtype=np.float32)
+    player.update([standing()], vectors=[vectors], vectors_from="parent", gain=4)
+    units = np.frombuffer(player.vectors, "<i2")
+    assert units * player.vector_scale == pytest.approx(0.04)
+    assert player.vector_origin == "parent"
+    player.update([standing()])
+    assert player.vectors == b""
+
+
+# ---------------------------------------------------------------- the still picture
+
+
+def bundle(widget: Any) -> dict[str, Any]:
+    data, metadata = widget._repr_mimebundle_()
+    assert metadata["image/png"]["alt"]
+    return data
+
+
+@pytest.mark.parametrize("kind", ["player", "players", "bench", "explorer"])
+def test_every_widget_leaves_a_picture_beside_itself(kind: str):
+    made = {
+        "player": lambda: Player([standing()], SIX, ["one"]),
+        "players": lambda: Player([standing(), standing(5, 2)], SIX, ["one", "one"]),
+        "bench": lambda: AugmentationBench(some_clips(), ladder()),
+        "explorer": lambda: explorer(),
+    }[kind]()
+    data = bundle(made)
+    assert "application/vnd.jupyter.widget-view+json" in data
+    png = base64.b64decode(data["image/png"])
+    assert png.startswith(b"\x89PNG")
+    assert len(png) < 200_000
+    assert " at 0x" not in data["text/plain"]
+    assert "children=" not in data["text/plain"]
+
+
+# ---------------------------------------------------------------- workbench
+
+
+@dataclass(frozen=True)
+class Lift:
+    """Moves the hands up by strength x a drawn height in 0.5..1 m: a result that can be worked out by hand."""
+
+    after_stream: ClassVar[bool] = False
+
+    def sample(self, shape: tuple[int, ...], strength: float, generator: Generator) -> dict[str, Tensor]:
+        return {"height": strength * (0.5 + 0.5 * torch.rand(shape[0], generator=generator))}
+
+    def apply(self, x: Tensor, params: dict[str, Tensor]) -> Tensor:
+        x = x.clone()
+        x[:, 1, :, 2:4] += params["height"].view(-1, 1, 1, 1) * (x[:, :, :, 2:4] != 0).any(1)
+        return x
+
+
+@dataclass(frozen=True)
+class HideFeet:
+    """Masks both feet at any strength but 0."""
+
+    after_stream: ClassVar[bool] = True
+
+    def sample(self, shape: tuple[int, ...], strength: float, _: Generator) -> dict[str, Tensor]:
+        return {"on": torch.full((shape[0],), strength > 0)}
+
+    def apply(self, x: Tensor, params: dict[str, Tensor]) -> Tensor:
+        x = x.clone()
+        x[:, :, :, 4:] *= ~params["on"].view(-1, 1, 1, 1, 1)
+        return x
+
+
+@dataclass(frozen=True)
+class Fails(Lift):
+    """Raises above half strength."""
+
+    def sample(self, shape: tuple[int, ...], strength: float, generator: Generator) -> dict[str, Tensor]:
+        if strength > 0.5:
+            raise RuntimeError("too <strong>")
+        return super().sample(shape, strength, generator)
+
+
+def some_clips(count: int = 6) -> SkeletonSet:
+    """Clip i stands i times 10 cm higher; classes a, b, a, b, ..."""
+    x = np.stack([standing() + np.array([0, 0.1 * i, 0], dtype=np.float32)[:, None, None, None] for i in range(count)])
+    return SkeletonSet.from_arrays(x, np.arange(count) % 2, layout=SIX, classes=("a", "b"))
+
+
+def ladder() -> GrowingViews:
+    return GrowingViews([[Lift()], [Lift()], [HideFeet()]])
+
+
+def lifted(bench: AugmentationBench, view: str) -> float:
+    """Height of the left hand in a view over that in the original, metres."""
+    return float(bench.views[view][1, 0, 2, 0] - bench.views["original"][1, 0, 2, 0])
+
+
+def test_each_view_adds_its_set_to_the_one_before():
+    bench = AugmentationBench(some_clips(), ladder(), index=1)
+    assert list(bench.views) == ["original", "basic", "normal", "strong"]
+    assert torch.equal(bench.views["original"], torch.from_numpy(some_clips().x[1]))
+    assert 0.5 <= lifted(bench, "basic") <= 1.0
+    assert 0.5 <= lifted(bench, "normal") - lifted(bench, "basic") <= 1.0
+    assert lifted(bench, "strong") == lifted(bench, "normal")
+    assert not bench.views["strong"][:, :, 4:].any()
+    assert bench.player.shape == [4, 8, 1, 6]
+
+
+def test_a_slider_keeps_the_draw():
+    bench = AugmentationBench(some_clips(), ladder())
+    whole, revision = lifted(bench, "basic"), bench.player.revision
+    bench.strengths["basic"] = 0.5
+    assert lifted(bench, "basic") == pytest.approx(whole / 2, abs=1e-6)
+    assert bench.player.revision == revision + 1
+    assert unpacked(bench.player)[1, 0, 0, 2, 1] == pytest.approx(1.0 + whole / 2, abs=1e-3)
+    bench.sliders["Lift"].value = 0.5
+    assert lifted(bench, "basic") == pytest.approx(whole / 4, abs=1e-6)
+    bench.strengths["basic"] = 1.0
+    bench.strengths["Lift"] = 1.0
+    assert lifted(bench, "basic") == pytest.approx(whole, abs=1e-6)
+
+
+def test_strength_zero_shows_the_original_everywhere():
+    bench = AugmentationBench(some_clips(), ladder())
+    for name in ("basic", "normal", "strong"):
+        bench.strengths[name] = 0.0
+    assert all(torch.equal(view, bench.views["original"]) for view in bench.views.values())
+
+
+def test_switching_one_off_leaves_the_draw_of_the_others():
+    bench = AugmentationBench(some_clips(), ladder())
+    added = lifted(bench, "normal") - lifted(bench, "basic")
+    bench.strengths["Lift"] = 0.0
+    assert lifted(bench, "basic") == 0.0
+    assert lifted(bench, "normal") == pytest.approx(added, abs=1e-6)
+
+
+def test_a_new_draw_is_another_one_and_a_seed_brings_it_back():
+    bench = AugmentationBench(some_clips(), ladder(), seed=3)
+    first = lifted(bench, "basic")
+    bench.draw.click()
+    assert bench.seed.value == 4
+    assert lifted(bench, "basic") != first
+    bench.seed.value = 3
+    assert lifted(bench, "basic") == first
+
+
+def test_a_clip_is_chosen_by_class_by_name_and_by_next():
+    bench = AugmentationBench(some_clips(), ladder(), index=2)
+    assert bench.action.value == 0
+    bench.next.click()
+    assert bench.clip.value == 4
+    bench.next.click()
+    assert bench.clip.value == 0
+    bench.action.value = 1
+    assert bench.clip.value == 1
+    bench.clip.value = 5
+    assert float(bench.views["original"][1, 0, 0, 0]) == pytest.approx(1.5)
+    assert bench.player.place["floor"] == pytest.approx(0.5)
+
+
+def test_the_clip_is_preprocessed_first():
+    bench = AugmentationBench(some_clips(), ladder(), Preprocess(frames=4, centre="frame", turn=False))
+    assert bench.views["original"].shape == (3, 4, 6, 1)
+    assert not bench.views["original"][:, :, 0].any()
+
+
+def test_streams_are_drawn_as_vectors_on_the_view_before_masking():
+    bench = AugmentationBench(some_clips(), ladder())
+    joints = bench.views["basic"]
+    bench.stream.value = "bone"
+    assert torch.allclose(bench.views["basic"], joints - joints[:, :, :1])
+    vectors = np.frombuffer(bench.player.vectors, "<i2").reshape(4, 8, 1, 6, 3) * bench.player.vector_scale
+    assert vectors[1, 0, 0, 1] == pytest.approx([0, 0.6, 0], abs=1e-3)
+    assert not vectors[3, :, :, 4:].any()  # masked
+    assert unpacked(bench.player)[3, 0, 0, 4].any()  # but its place is known
+    bench.stream.value = "motion"
+    assert bench.views["original"][0, 0, 0, 0] == pytest.approx(0.01, abs=1e-6)
+    bench.stream.value = "joint"
+    assert bench.player.vectors == b""
+
+
+def test_a_masked_joint_is_drawn_hollow_where_it_would_be():
+    bench = AugmentationBench(some_clips(), ladder())
+    hidden = np.frombuffer(bench.player.hidden, np.uint8).reshape(bench.player.shape)
+    assert np.unique(np.argwhere(hidden)[:, [0, 3]], axis=0).tolist() == [[3, 4], [3, 5]]
+    assert unpacked(bench.player)[3, 0, 0, 4, 0] == pytest.approx(-0.2, abs=1e-3)
+
+
+def test_an_error_in_a_callback_is_shown_and_raised_and_the_picture_stays():
+    bench = AugmentationBench(some_clips(), GrowingViews([[Fails()], [], []], strengths=(0.5, 1, 1)))
+    before = (bench.player.positions, bench.player.revision)
+    with pytest.raises(RuntimeError, match="too <strong>"):
+        bench.strengths["basic"] = 0.9
+    assert "RuntimeError: too &lt;strong&gt;" in bench.message.value
+    assert (bench.player.positions, bench.player.revision) == before
+    bench.strengths["basic"] = 0.4
+    assert bench.message.value == ""
+
+
+def test_strengths_have_names_and_bounds():
+    bench = AugmentationBench(some_clips(), ladder())
+    assert list(bench.strengths) == ["basic", "normal", "strong", "Lift", "Lift 2", "HideFeet"]
+    with pytest.raises(InputError, match="no strength 'Shear'"):
+        bench.strengths["Shear"] = 0.5
+    with pytest.raises(InputError, match=r"0\.\.1"):
+        bench.strengths["Lift"] = 1.5
+    with pytest.raises(InputError, match=r"0\.\.5"):
+        AugmentationBench(some_clips(), ladder(), index=6)
+
+
+@pytest.mark.parametrize("stream", ["joint", "bone", "motion"])
+def test_the_papers_views_run_in_the_workbench(stream: str):
+    x = torch.randn(2, 3, 20, 25, 2, generator=Generator().manual_seed(0)).numpy()
+    x[:, :, :, :, 1] = 0
+    bench = AugmentationBench(
+        SkeletonSet.from_arrays(x, np.array([0, 0]), layout=NTU_25, classes=("a",)), paper_views(NTU_25)
+    )
+    bench.stream.value = stream
+    for name in bench.strengths:
+        bench.strengths[name] = 0.3
+    assert all(torch.isfinite(view).all() for view in bench.views.values())
+    assert not any(view[..., 1].any() for view in bench.views.values())
+    assert all(words(params) for view in bench._views for _, _, params in view.draws)
+
+
+# ---------------------------------------------------------------- explorer
+
+
+def explorer(**more: Any) -> Explorer:
+    clips = some_clips()
+    x = np.arange(6, dtype=np.float64)
+    return Explorer({"basic": np.stack([x, x % 2], axis=1), "strong": np.stack([-x, x], axis=1)}, clips=clips, **more)
+
+
+def test_a_pick_plays_that_very_clip():
+    shown = explorer()
+    shown.pick(3)
+    assert torch.equal(torch.from_numpy(shown.player.clips[0]), torch.from_numpy(some_clips().x[3]))
+    assert shown.player.titles == [f"{some_clips().names[3]} · b"]
+    assert shown.picked["index"] == 3
+    assert shown.player.place["floor"] == pytest.approx(0.3)
+
+
+def test_a_pick_from_the_browser_arrives():
+    shown = explorer()
+    shown.scatter.set_state({"picked": {"index": 4, "panel": 1, "n": 1}})
+    assert shown.picked == {"index": 4, "panel": 1, "n": 1}
+    assert shown.player.clips[0][1, 0, 0, 0] == pytest.approx(1.4)
+
+
+def test_a_lasso_from_the_browser_arrives_as_indices():
+    shown = explorer()
+    assert shown.selected.tolist() == []
+    shown.scatter.set_state({"selected": memoryview(np.array([5, 2], dtype="<i4").tobytes())})
+    assert shown.selected.tolist() == [5, 2]
+
+
+def test_a_function_may_give_several_clips():
+    shown = Explorer(
+        {"basic": np.zeros((2, 2))}, [0, 1], ["a", "b"], lambda i: {"clean": standing(), "strong": standing(3 + i)}, SIX
+    )
+    assert shown.player.titles == ["clip 0 · a", "strong"]
+    shown.pick(1)
+    assert shown.player.shape == [2, 8, 1, 6]
+
+
+def test_an_error_at_a_click_is_shown_and_raised():
+    def broken(index: int) -> np.ndarray:
+        if index:
+            raise OSError("<disk> gone")
+        return standing()
+
+    shown = Explorer({"basic": np.zeros((2, 2))}, [0, 1], ["a", "b"], broken, SIX)
+    with pytest.raises(OSError, match="gone"):
+        shown.pick(1)
+    assert "OSError: &lt;disk&gt; gone" in shown.message.value
+    shown.pick(0)
+    assert shown.message.value == ""
+
+
+def test_maps_travel_as_float32():
+    shown = explorer()
+    xy = np.frombuffer(shown.scatter.xy, "<f4").reshape(2, 6, 2)
+    assert xy[1].tolist() == [[-i, i] for i in range(6)]
+    assert list(shown.scatter.labels) == [0, 1, 0, 1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"maps": {}}, "at least one map"),
+        ({"maps": {"a": np.zeros((2, 3))}}, r"must have shape \(2, 2\)"),
+        ({"maps": {"a": np.full((2, 2), np.nan)}}, "not finite"),
+        ({"labels": [0, 2]}, r"indices 0\.\.1"),
+        ({"names": ["x"]}, "2 points and 1 names"),
+        ({"classes": [str(i) for i in range(257)]}, "up to 256"),
+    ],
+)
+def test_maps_that_do_not_fit_are_refused(change: dict[str, Any], said: str):
+    good = {"maps": {"a": np.zeros((2, 2))}, "labels": [0, 1], "classes": ["a", "b"], "names": ["x", "y"]}
+    with pytest.raises(InputError, match=said):
+        Scatter(**(good | change))
+
+
+def test_an_explorer_says_what_it_lacks():
+    with pytest.raises(InputError, match="or a SkeletonSet"):
+        Explorer({"a": np.zeros((2, 2))}, [0, 1], ["a", "b"], lambda _: standing())
+    with pytest.raises(InputError, match=r"0\.\.5"):
+        explorer().pick(6)
+
+
+# ---------------------------------------------------------------- what must never be
+
+
+@pytest.mark.parametrize("path", sorted(WIDGETS.glob("*.js")), ids=lambda path: path.name)
+def test_no_script_reads_text_as_markup_or_loads_anything(path: Any):
+    source = path.read_text(encoding="utf-8")
+    forbidden = (
+        r"innerHTML|outerHTML|insertAdjacentHTML|\beval\b|new Function|document\.write|https?:|\bimport\b|fetch\("
+    )
+    assert not re.findall(forbidden, source)
+
+
+def test_a_missing_package_is_said_with_the_line_that_installs_it():
+    script = "import sys; sys.modules['anywidget'] = None\nimport hiclr.widgets"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert 'pip install "hiclr[notebooks]"' in done.stderr
+
+
+# ---------------------------------------------------------------- front ends, in a page
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as found, served(WIDGETS) as address:
+        yield found, address
+
+
+@pytest.fixture
+def mount(browser: Any) -> Iterator[Any]:
+    """mount(name, widget) -> a page in which its front end runs; in the end, nothing must have gone wrong."""
+    found, address = browser
+    opened = []
+
+    def start(name: str, widget: Any, width: int = 800, dark: bool = False, ratio: float = 1.0) -> Any:
+        page = found.new_page(
+            viewport={"width": width + 40, "height": 700},
+            color_scheme="dark" if dark else "light",
+            device_scale_factor=ratio,
+        )
+        opened.append((page, *strangers(page)))
+        page.goto(f"{address}/{name}.css")
+        page.set_content(f"<link rel='stylesheet' href='/{name}.css'><div id='host' style='width: {width}px'></div>")
+        page.evaluate(FAKE_MODEL + "; 0")
+        page.evaluate(MOUNT, [name, *state_of(widget)])
+        return page
+
+    yield start
+    for page, errors, requests in opened:
+        page.close()
+        assert errors == []
+        assert requests == []
+
+
+def canvas(page: Any) -> Any:
+    return page.locator("canvas[role=img]")
+
+
+def data(page: Any) -> dict[str, str]:
+    found: dict[str, str] = canvas(page).evaluate("(canvas) => ({ ...canvas.dataset })")
+    return found
+
+
+def checksum(page: Any) -> int:
+    found: int = canvas(page).evaluate(CHECKSUM)
+    return found
+
+
+def send(page: Any, player: Player) -> None:
+    """Give the page's model what the Python one holds now, as one message does."""
+    state, buffers = state_of(player)
+    page.evaluate(
+        """([state, buffers]) => {
+          for (const [key, text] of Object.entries(buffers)) state[key] = model.bytes(text);
+          Object.assign(model.state, state);
+          for (const act of model.handlers["change:revision"]) act();
+        }""",
+        [state, buffers],
+    )
+
+
+def still(*clips: np.ndarray, **more: Any) -> Player:
+    return Player(clips or (standing(),), SIX, playing=False, **more)
+
+
+@pytest.mark.browser
+def test_the_lens_has_equal_axes_and_looks_at_the_front(mount: Any):
+    page = mount("player", still())
+    spots = page.evaluate(
+        """() => {
+          const place = { target: [0, 0, 0], radius: 1, floor: -1, facing: Math.PI };
+          const lens = front.lens({ yaw: 0, pitch: 0, zoom: 1 }, place, 400, 420, 20, false);
+          return [[0, 0, 0], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]].map((p) => {
+            const out = [0, 0, 0, 0];
+            lens.project(...p, out, 0);
+            return out;
+          });
+        }"""
+    )
+    centre, right, up, away = spots
+    assert centre[:2] == pytest.approx([200, 220])  # 20 pixels are the title's
+    # 1 m is half of the smaller side, 200 pixels; from the side of -z, +x lies to the left: as if facing the person
+    assert right[:2] == pytest.approx([100, 220])
+    assert up[:2] == pytest.approx([200, 120])
+    assert away[:2] == pytest.approx([200, 220])
+    assert away[2] == pytest.approx(-0.5)  # farther from the eye
+
+
+@pytest.mark.browser
+def test_an_update_is_drawn_and_the_camera_stays(mount: Any):
+    player = still()
+    page = mount("player", player)
+    assert data(page)["revision"] == "1"
+    box = canvas(page).bounding_box()
+    page.mouse.move(box["x"] + 200, box["y"] + 100)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 260, box["y"] + 120, steps=3)
+    page.mouse.up()
+    page.mouse.wheel(0, -200)
+    page.wait_for_function("Number(document.querySelector('canvas').dataset.zoom) > 1.2")
+    turned, before = data(page), checksum(page)
+    assert float(turned["yaw"]) == pytest.approx(0.45 - 0.6, abs=0.02)
+    assert float(turned["pitch"]) == pytest.approx(0.16 + 0.2, abs=0.02)
+    player.update([1.3 * standing()])
+    send(page, player)
+    after = data(page)
+    assert after["revision"] == "2"
+    assert checksum(page) != before
+    assert all(after[key] == turned[key] for key in ("yaw", "pitch", "zoom"))
+    canvas(page).dblclick()
+    assert (data(page)["yaw"], data(page)["zoom"]) == ("0.4500", "1.0000")
+
+
+@pytest.mark.browser
+def test_it_plays_pauses_and_stops_when_closed(mount: Any):
+    page = mount("player", Player([standing(400)], SIX, fps=60))
+    page.wait_for_function("Number(document.querySelector('canvas').dataset.frame) > 5")
+    page.locator(".sk-play").click()
+    assert page.evaluate("model.state.playing") is False
+    assert page.evaluate("model.sent") == 1
+    frame = data(page)["frame"]
+    page.wait_for_timeout(120)
+    assert data(page)["frame"] == frame
+    page.locator(".sk-play").click()
+    page.wait_for_function(f"document.querySelector('canvas').dataset.frame !== '{frame}'")
+    left = page.evaluate(
+        """async () => {
+          const old = document.querySelector("canvas");
+          close_widget();
+          const draws = old.dataset.draws;
+          model.set("revision", 9);
+          await new Promise((done) => setTimeout(done, 120));
+          return [old.dataset.draws === draws, host.childElementCount, Object.values(model.handlers).flat().length];
+        }"""
+    )
+    assert left == [True, 0, 0]
+
+
+@pytest.mark.browser
+def test_keys_step_and_play(mount: Any):
+    page = mount("player", still())
+    canvas(page).focus()
+    for key, frame in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1), ("End", 7), ("ArrowRight", 0)):
+        page.keyboard.press(key)
+        assert data(page)["frame"] == str(frame), key
+    assert page.locator(".sk-time").text_content() == "1 / 8 · 0.00 s"
+    page.keyboard.press(" ")
+    assert page.evaluate("model.state.playing") is True
+    assert "space" in canvas(page).get_attribute("aria-label").lower()
+
+
+@pytest.mark.browser
+def test_scrubbing_and_speed(mount: Any):
+    page = mount("player", still())
+    page.locator(".sk-scrub").fill("5")
+    assert data(page)["frame"] == "5"
+    page.locator(".sk-speed").select_option("0.25")
+    assert page.evaluate("model.state.speed") == 0.25
+
+
+@pytest.mark.browser
+def test_an_absent_person_is_not_drawn(mount: Any):
+    alone, with_nobody = standing(), standing(persons=2)
+    both = standing(persons=2)
+    both[..., 1] = both[..., 0] + np.array([0.4, 0, 0.2], dtype=np.float32)[:, None, None]
+    pictures = [checksum(mount("player", still(clip))) for clip in (alone, with_nobody, both)]
+    assert pictures[0] == pictures[1] != pictures[2]
+
+
+@pytest.mark.browser
+def test_left_and_right_differ_without_colour(mount: Any):
+    """Mean darkness of the left half and of the right half of a symmetric body seen from the front, colours equal."""
+    player = still(height=400)
+    player.colours = {"left": "#555555", "right": "#555555"}
+    page = mount("player", player, width=400)
+    page.locator(".sk-home").click()
+    left, right = page.evaluate(
+        """() => {
+          const canvas = document.querySelector("canvas");
+          const ink = (x) => {
+            const pixels = canvas.getContext("2d").getImageData(x, 0, 200, canvas.height * 0.7).data;
+            return pixels.reduce((sum, value, i) => sum + (i % 4 === 0 ? 255 - value : 0), 0);
+          };
+          return [ink(0), ink(200)];
+        }"""
+    )
+    assert right > 1.2 * left  # the body's left is on our right, and filled
+
+
+@pytest.mark.browser
+def test_it_fits_narrow_cells_and_sharp_screens(mount: Any):
+    page = mount("player", still(*[standing()] * 4, height=200), width=800, ratio=2.0)
+    size = "(canvas) => [canvas.width, canvas.height, canvas.clientHeight]"
+    assert canvas(page).evaluate(size) == [2 * 798, 2 * 200, 200]  # a border of one pixel on each side
+    page.evaluate("host.style.width = '402px'")
+    page.wait_for_function("document.querySelector('canvas').clientHeight === 400")
+    assert canvas(page).evaluate(size) == [2 * 400, 2 * 400, 400]
+
+
+@pytest.mark.browser
+def test_themes_change_paper_and_ink(mount: Any):
+    corner = "(canvas) => [...canvas.getContext('2d').getImageData(3, canvas.height - 3, 1, 1).data].slice(0, 3)"
+    assert min(canvas(mount("player", still())).evaluate(corner)) > 200
+    page = mount("player", still(), dark=True)
+    assert max(canvas(page).evaluate(corner)) < 90
+    page.evaluate("document.documentElement.style.setProperty('--jp-layout-color0', '#ffeedd')")
+    page.evaluate("document.body.setAttribute('data-jp-theme-light', 'true')")
+    page.wait_for_function(f"({corner})(document.querySelector('canvas'))[0] > 200")
+
+
+@pytest.mark.browser
+def test_data_that_does_not_fit_is_said_not_drawn(mount: Any):
+    page = mount("player", still())
+    page.evaluate("model.state.shape = [1, 9, 1, 6]; model.set('revision', 7)")
+    assert data(page)["revision"] == "7"
+
+
+@pytest.mark.browser
+def test_vectors_and_masks_change_the_picture(mount: Any):
+    player = still()
+    page = mount("player", player)
+    pictures = [checksum(page)]
+    mask = np.zeros((8, 6, 1), dtype=bool)
+    mask[:, 3] = True
+    for change in ({"hidden": [mask]}, {"vectors": [0.1 * standing()]}, {"projection": "orthographic"}):
+        player.projection = change.pop("projection", "perspective")
+        player.update([standing()], **change)
+        send(page, player)
+        pictures.append(checksum(page))
+    assert len(set(pictures)) == 4
+
+
+MARKUP = "<img src=x onerror=alert(1)>"
+
+
+@pytest.mark.browser
+def test_names_are_text_whatever_they_hold(mount: Any):
+    page = mount("player", still(titles=[MARKUP]))
+    assert MARKUP in canvas(page).get_attribute("aria-label")
+    assert page.locator("img").count() == 0
+    page = mount("explorer", Scatter({MARKUP: np.zeros((1, 2))}, [0], [MARKUP], [MARKUP]))
+    assert page.locator(".sk-class").text_content() == MARKUP
+    hover(page, 0.0, 0.0)
+    assert page.locator(".sk-tip").text_content() == f"{MARKUP} · {MARKUP}"
+    assert page.locator("img").count() == 0
+
+
+# A map of 5 points in the corners and the middle of a square of side 2, twice: the second is mirrored.
+CORNERS = np.array([(-1, -1), (1, -1), (-1, 1), (1, 1), (0, 0)], dtype=np.float32)
+
+
+def corners(**more: Any) -> Scatter:
+    maps = {"a": CORNERS, "b": CORNERS * (-1, 1)}
+    return Scatter(maps, [0, 0, 1, 1, 2], ["one", "two", "three"], list("vwxyz"), **more)
+
+
+def spot(page: Any, x: float, y: float, panel: int = 0, panels: int = 2) -> tuple[float, float]:
+    """Page coordinates of a map's (x, y): a frame of 8 pixels, a title of 24, 15 pixels to the outermost points."""
+    box = canvas(page).bounding_box()
+    width, height = (box["width"] - 8 * (panels + 1)) / panels, box["height"] - 32
+    scale = min(width - 30, height - 30) / 2
+    return box["x"] + 8 + panel * (width + 8) + width / 2 + x * scale, box["y"] + 24 + height / 2 - y * scale
+
+
+def hover(page: Any, x: float, y: float, panel: int = 0, panels: int = 1) -> None:
+    at = spot(page, x, y, panel, panels)
+    page.mouse.move(at[0] - 3, at[1])
+    page.mouse.move(*at)
+
+
+def wait_for(page: Any, **wanted: Any) -> None:
+    for key, value in wanted.items():
+        page.wait_for_function(f"document.querySelector('canvas').dataset.{key} === '{value}'")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("panel", [0, 1])
+def test_a_click_picks_the_point_and_rings_it_in_every_map(mount: Any, panel: int):
+    page = mount("explorer", corners())
+    halves = """(canvas) => [0, 1].map((half) => {
+      const w = canvas.width / 2;
+      const pixels = canvas.getContext("2d").getImageData(half * w, 0, w, canvas.height).data;
+      return pixels.reduce((sum, value) => (31 * sum + value) | 0, 0);
+    })"""
+    before = canvas(page).evaluate(halves)
+    page.mouse.click(*spot(page, 1, -1, panel))
+    index = [1, 0][panel]
+    assert page.evaluate("model.state.picked") == {"index": index, "panel": panel, "n": 1}
+    wait_for(page, picked=index)
+    page.mouse.move(0, 0)
+    wait_for(page, hovered=-1)
+    assert all(a != b for a, b in zip(before, canvas(page).evaluate(halves), strict=True))
+    page.mouse.click(*spot(page, 1, -1, panel))
+    assert page.evaluate("model.state.picked.n") == 2
+    sent = page.evaluate("model.sent")
+    page.mouse.click(*spot(page, 0.5, 0.3, panel))  # nothing there
+    assert page.evaluate("[model.state.picked.n, model.sent - 1]") == [2, sent]  # the one message: hovers nothing
+
+
+@pytest.mark.browser
+def test_a_hover_says_name_and_class(mount: Any):
+    page = mount("explorer", corners())
+    hover(page, -1, 1, panel=0, panels=2)
+    wait_for(page, hovered=2)
+    assert page.locator(".sk-tip").text_content() == "x · two"
+    assert page.evaluate("model.state.hovered") == 2
+
+
+@pytest.mark.browser
+def test_a_lasso_takes_what_lies_inside(mount: Any):
+    page = mount("explorer", corners())
+    page.keyboard.down("Shift")
+    path = [(-1.1, -0.4), (0.3, -0.4), (0.3, 1.1), (-1.1, 1.1)]  # the corner (-1, 1) and the middle
+    page.mouse.move(*spot(page, *path[0]))
+    page.mouse.down()
+    for point in path[1:]:
+        page.mouse.move(*spot(page, *point), steps=4)
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    wait_for(page, selected=2)
+    assert page.evaluate("[...new Int32Array(model.state.selected.buffer)]") == [2, 4]
+    page.keyboard.press("Escape")
+    canvas(page).focus()
+    page.keyboard.press("Escape")
+    wait_for(page, selected=0)
+
+
+@pytest.mark.browser
+def test_the_legend_shows_some_classes_alone(mount: Any):
+    page = mount("explorer", corners())
+    page.locator(".sk-class", has_text="two").click()
+    assert page.locator(".sk-class[aria-pressed=true]").all_text_contents() == ["two"]
+    page.mouse.click(*spot(page, -1, -1))  # of class one: closed
+    assert page.evaluate("model.state.picked") == {}
+    canvas(page).focus()
+    page.keyboard.press("ArrowRight")  # the first of class two
+    assert page.evaluate("model.state.picked.index") == 2
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("model.state.picked.index") == 2
+
+
+@pytest.mark.browser
+def test_maps_zoom_at_the_pointer_and_pan(mount: Any):
+    page = mount("explorer", corners())
+    at = spot(page, 1, 1)
+    page.mouse.move(*at)
+    page.mouse.wheel(0, -400)
+    page.wait_for_function("Number(document.querySelector('canvas').dataset.zooms.split(' ')[0]) > 2")
+    assert data(page)["zooms"].split()[1] == "1.000"
+    page.mouse.click(*at)  # the point under the pointer stayed there
+    assert page.evaluate("model.state.picked.index") == 3
+    page.mouse.move(at[0] - 60, at[1] + 60)
+    page.mouse.down()
+    page.mouse.move(at[0] - 100, at[1] + 90, steps=4)
+    page.mouse.up()
+    page.mouse.click(at[0] - 40, at[1] + 30)
+    assert page.evaluate("model.state.picked") == {"index": 3, "panel": 0, "n": 2}
+    page.mouse.dblclick(at[0] - 90, at[1] + 40)
+    wait_for(page, zooms="1.000 1.000")
+
+
+@pytest.mark.browser
+def test_twenty_thousand_points_are_drawn_and_panned(mount: Any):
+    rng = np.random.default_rng(0)
+    count = 20_000
+    maps = {name: rng.normal(size=(count, 2)) for name in ("a", "b", "c")}
+    labels = rng.integers(0, 10, count)
+    names = [f"clip {i}" for i in range(count)]
+    page = mount("explorer", Scatter(maps, labels, [str(i) for i in range(10)], names))
+    start = time.perf_counter()
+    box = canvas(page).bounding_box()
+    page.mouse.move(box["x"] + 100, box["y"] + 100)
+    page.mouse.down()
+    for step in range(30):
+        page.mouse.move(box["x"] + 100 + step, box["y"] + 100 + step)
+    page.mouse.up()
+    assert time.perf_counter() - start < 10  # a frame in 17 ms on a quiet machine; this is for the worst
+    assert int(data(page)["draws"]) > 2
+
+
+@pytest.mark.browser
+def test_a_map_that_does_not_fit_is_said_and_closing_frees_all(mount: Any):
+    page = mount("explorer", corners())
+    page.evaluate("model.state.count = 9; model.set('revision', 5)")
+    assert data(page)["revision"] == "5"
+    assert page.evaluate("(close_widget(), [host.childElementCount, Object.values(model.handlers).flat().length])") == [
+        0,
+        0,
+    ]
