@@ -30,21 +30,22 @@ SECONDS = 64 / 30  # what `frames` frames cover: 64 of them are NTU's 30 per sec
 # Angle -> (lowest, highest, how far its rest differs between clips, how far it wanders within one), in degrees.
 # The angles of a limb exist twice, with _l and _r.
 _ANGLES: dict[str, tuple[float, float, float, float]] = {
-    "bend": (-20, 90, 4, 2.0),  # spine forward
-    "side": (-25, 25, 2.5, 2.0),  # spine to the right
-    "twist": (-40, 40, 4, 4.0),  # spine to the left
+    "bend": (-12, 90, 6, 4.0),  # spine forward
+    "turn": (-45, 45, 0, 16.0),  # the whole body to the left
+    "side": (-25, 25, 4, 3.0),  # spine to the right
+    "twist": (-40, 40, 8, 7.0),  # spine to the left
     "nod": (-40, 50, 8, 4.0),
     "tilt": (-25, 25, 4, 2.0),
     "look": (-60, 60, 12, 8.0),
-    "arm_raise": (-50, 175, 5, 3.0),
-    "arm_out": (-40, 150, 4, 2.0),
-    "arm_turn": (-90, 90, 5, 3.0),
-    "elbow": (0, 145, 7, 4.0),
-    "wrist": (-50, 50, 8, 4.0),
+    "arm_raise": (-50, 175, 6.5, 4.0),
+    "arm_out": (-40, 150, 5.5, 3.0),
+    "arm_turn": (-90, 90, 6, 4.0),
+    "elbow": (0, 145, 9, 5.0),
+    "wrist": (-50, 50, 8, 5.0),
     "thigh_raise": (-25, 115, 1.5, 0.5),
     "thigh_out": (-20, 50, 1.5, 0.0),
     "thigh_turn": (-40, 40, 4, 0.0),
-    "knee": (0, 140, 2, 0.5),
+    "knee": (0, 140, 2, 0.7),
     "ankle": (-45, 30, 0, 0.0),  # toes up
 }
 _LIMBS = ("arm", "elbow", "wrist", "thigh", "knee", "ankle")
@@ -75,11 +76,22 @@ _BONES: dict[str, tuple[float, float, float]] = {
     "ankle_r": (0, -0.228, 0),
     "foot_r": (0, -0.035, -0.068),
 }
-_TORSO, _SHOULDERS, _ARM = ("spine_mid", "spine_shoulder"), ("shoulder",), ("elbow", "wrist")
-_HIPS, _LEG = ("hip",), ("knee", "ankle")
+_PARTS = (("spine_mid", "spine_shoulder"), ("shoulder",), ("elbow", "wrist"), ("hip",), ("knee", "ankle"))
 
 
 # ---------------------------------------------------------------- actions: progress or phase -> angles
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one clip is performed, (n, 1) each: amplitude near 1; what height and manner in [-1, 1] do, a motion says.
+
+    Between two persons, height is how much taller the partner is, in metres.
+    """
+
+    amplitude: Array
+    height: Array
+    manner: Array
 
 
 def _both(**angles: Array) -> Pose:
@@ -97,93 +109,113 @@ def _ease(p: Array) -> Array:
     return p * p * (3 - 2 * p)
 
 
-def _wave(p: Array, a: Array) -> Pose:
+def _wave(p: Array, style: Style, rest: Pose) -> Pose:
+    high = style.height
     return {
-        "arm_out_r": 70 + 10 * a + 0 * p,
-        "arm_raise_r": 15 + 0 * p,
-        "arm_turn_r": -78 + 0 * p,
-        "elbow_r": 85 + 38 * a * np.sin(p),
+        "arm_out_r": 62 + 25 * high + 0 * p,
+        "arm_raise_r": 20 + 22 * style.manner + 0 * p,
+        "arm_turn_r": -76 + 0 * p,
+        "elbow_r": 82 - 12 * high + 40 * style.amplitude * np.sin(p),
         "wrist_r": -12 * np.cos(p),
+        "tilt": rest["tilt"] + 3 * np.sin(p),
     }
 
 
-def _kick(p: Array, a: Array) -> Pose:
-    back, front = _bump(p, 0.25, 0.13), _bump(p, 0.55, 0.16)
+def _kick(p: Array, style: Style, rest: Pose) -> Pose:
+    back, front = _bump(p, 0.25, 0.13), style.amplitude * _bump(p, 0.55, 0.16)
     return {
-        "thigh_raise_r": -20 * back + 78 * a * front,
-        "knee_r": 6 + 75 * back + 12 * front,
-        "knee_l": 6 + 12 * front,
-        "thigh_raise_l": 3 + 6 * front,
-        "bend": 6 * back - 12 * front,
-        "arm_raise_l": -10 * back + 35 * a * front,
-        "arm_raise_r": 10 * back - 30 * a * front,
+        "thigh_raise_r": rest["thigh_raise_r"] - 20 * back + (70 + 15 * style.height) * front,
+        "knee_r": rest["knee_r"] + 70 * back + 25 * _bump(p, 0.42, 0.1) + (18 + 15 * style.manner) * front,
+        "knee_l": rest["knee_l"] + 12 * front,
+        "thigh_raise_l": rest["thigh_raise_l"] + 6 * front,
+        "bend": rest["bend"] + 8 * back - 14 * front,
+        "arm_raise_l": rest["arm_raise_l"] - 10 * back + 30 * front,
+        "arm_raise_r": rest["arm_raise_r"] + 10 * back - 25 * front,
     }
 
 
-def _sit(p: Array, a: Array) -> Pose:
+def _sit(p: Array, style: Style, rest: Pose) -> Pose:
     down, lean = _ease(p), _bump(p, 0.5, 0.25)
-    return {
-        **_both(thigh_raise=2 + 86 * down, knee=5 + 84 * down + 14 * lean, arm_raise=5 + 22 * down + 20 * lean),
-        "bend": 2 + 38 * a * lean,
-        "nod": 5 - 10 * lean,
-    }
-
-
-def _lift(p: Array, a: Array) -> Pose:
-    """Down with empty arms, up again with a box in both hands."""
-    down, hold = np.sin(np.pi * np.clip(p, 0, 1)) ** 2, _ease((p - 0.5) / 0.4)
-    return {
-        **_both(
-            thigh_raise=2 + 62 * a * down,
-            knee=5 + 72 * a * down,
-            arm_raise=4 + 66 * down + 12 * hold,
-            arm_turn=10 + 5 * hold,
-            elbow=12 + 6 * down + 72 * hold * (1 - 0.8 * down),
-        ),
-        "bend": 3 + 62 * a * down,
-        "nod": 10 * down,
-    }
-
-
-def _stride(p: Array, a: Array, leg: float, lift: float, arm: float, elbow: float) -> Pose:
-    pose: Pose = {"twist": 5 * a * np.sin(p), "bend": 2 + 0.12 * elbow + 0 * p}
-    for side, q in (("_l", p), ("_r", p + np.pi)):
-        swing = np.clip(np.cos(q + 0.25), 0, 1) ** 1.5
-        pose["thigh_raise" + side] = 0.25 * lift + leg * a * np.sin(q)
-        pose["knee" + side] = 8 + lift * swing
-        pose["arm_raise" + side] = -arm * a * np.sin(q)
-        pose["elbow" + side] = elbow - 8 * np.sin(q)
+    deep = 82 + 10 * style.height
+    pose = {"bend": rest["bend"] + (32 + 12 * style.manner) * lean, "nod": rest["nod"] - 10 * lean}
+    for side in ("_l", "_r"):
+        pose["thigh_raise" + side] = rest["thigh_raise" + side] * (1 - down) + deep * down
+        pose["knee" + side] = rest["knee" + side] * (1 - down) + deep * down + 14 * lean
+        pose["arm_raise" + side] = rest["arm_raise" + side] + 12 * down + 22 * style.amplitude * lean
     return pose
 
 
-def _walk(p: Array, a: Array) -> Pose:
-    return _stride(p, a, leg=26, lift=48, arm=26, elbow=20)
+def _lift(p: Array, style: Style, rest: Pose) -> Pose:
+    """Down with empty arms, up again with a box in both hands."""
+    down, hold = style.amplitude * np.sin(np.pi * np.clip(p, 0, 1)) ** 2, _ease((p - 0.5) / 0.4)
+    reach = _ease(p / 0.45)  # the arms do what they like until then
+    knees, back = 1 + 0.35 * style.manner, 1 - 0.25 * style.manner
+    pose = {"bend": rest["bend"] + 58 * back * down, "nod": rest["nod"] + 10 * down}
+    for side in ("_l", "_r"):
+        pose["thigh_raise" + side] = rest["thigh_raise" + side] + 58 * knees * down
+        pose["knee" + side] = rest["knee" + side] + 68 * knees * down
+        arms = {
+            "arm_raise": 4 + 64 * back * down + (14 + 14 * style.height) * hold,
+            "arm_out": 6 + 0 * p,
+            "arm_turn": 6 + 12 * hold,
+            "elbow": 14 + 72 * hold * (1 - 0.8 * down),
+        }
+        for name, angle in arms.items():
+            pose[name + side] = rest[name + side] + reach * (angle - rest[name + side])
+    return pose
 
 
-def _run(p: Array, a: Array) -> Pose:
-    return _stride(p, a, leg=36, lift=85, arm=38, elbow=70)
+def _stride(p: Array, style: Style, rest: Pose) -> Pose:
+    """A step of each leg per turn of p, arms against the legs."""
+    pose: Pose = {"twist": rest["twist"] + 5 * np.sin(p)}
+    for side, q in (("_l", p), ("_r", p + np.pi)):
+        swing = np.clip(np.cos(q + 0.25), 0, 1) ** 1.5
+        pose["thigh_raise" + side] = 10 + 27 * style.amplitude * np.sin(q)
+        pose["knee" + side] = 8 + (46 + 8 * style.manner) * swing
+        pose["arm_raise" + side] = rest["arm_raise" + side] - 22 * style.amplitude * np.sin(q)
+    return pose
 
 
-def _clap(p: Array, a: Array) -> Pose:
-    apart = 0.5 - 0.5 * np.cos(p)
+def _march(p: Array, style: Style, rest: Pose) -> Pose:
+    """On the spot: one knee up, then the other."""
+    pose: Pose = {"twist": rest["twist"] + 5 * np.sin(p)}
+    for side, q in (("_l", p), ("_r", p + np.pi)):
+        up = style.amplitude * np.clip(np.sin(q), 0, 1) ** 1.5
+        pose["thigh_raise" + side] = rest["thigh_raise" + side] + (44 + 12 * style.height) * up
+        pose["knee" + side] = rest["knee" + side] + (68 + 16 * style.manner) * up
+        pose["arm_raise" + side] = rest["arm_raise" + side] - 20 * style.amplitude * np.sin(q)
+    return pose
+
+
+def _clap(p: Array, style: Style, rest: Pose) -> Pose:
+    apart = style.amplitude * (0.5 - 0.5 * np.cos(p))
     return _both(
-        arm_raise=32 + 0 * p, arm_out=2 + 14 * a * apart, arm_turn=34 - 55 * a * apart, elbow=80 + 0 * p, wrist=0 * p
-    )
+        arm_raise=34 + 30 * style.height + 0 * p,
+        arm_out=3 + 14 * apart,
+        arm_turn=32 - 62 * apart,
+        elbow=80 + 12 * style.manner + 0 * p,
+        wrist=0 * p,
+    ) | {"bend": rest["bend"] + 2 * np.cos(p)}
 
 
-def _circle(p: Array, a: Array) -> Pose:
+def _circle(p: Array, style: Style, rest: Pose) -> Pose:
     """Both hands draw circles in front of the body, up in the middle and down outside."""
-    return _both(arm_raise=72 + 34 * a * np.cos(p), arm_out=14 + 30 * a * np.sin(p), elbow=18 + 0 * p, arm_turn=0 * p)
+    return _both(
+        arm_raise=68 + 20 * style.height + 30 * style.amplitude * np.cos(p),
+        arm_out=18 + 25 * style.amplitude * np.sin(p),
+        arm_turn=0 * p,
+        elbow=42 + 30 * style.manner + 0 * p,
+    ) | {"bend": rest["bend"] - 3 * np.cos(p)}
 
 
-def _shake(p: Array, a: Array) -> Pose:
-    pump = np.sin(p)
+def _shake(p: Array, style: Style, rest: Pose) -> Pose:
+    pump = style.amplitude * np.sin(p)
     return {
-        "arm_raise_r": 38 + 8 * a * pump,
+        "arm_raise_r": 38 + 45 * style.height + 8 * pump,
         "arm_out_r": -8 + 0 * p,
         "arm_turn_r": 25 + 0 * p,
-        "elbow_r": 48 + 20 * a * pump,
-        "bend": 7 + 0 * p,
+        "elbow_r": 48 + 20 * pump,
+        "bend": rest["bend"] + 5 + pump,
     }
 
 
@@ -193,7 +225,8 @@ class Action:
 
     Args:
         name: the class, in words.
-        motion: (p, amplitude) -> angles; p (n, T) is a phase in radians where `rate` is given, else progress 0..1.
+        motion: (p, style, rest) -> angles; p (n, T) is a phase in radians where `rate` is given, else progress 0..1;
+            `rest` is how the performer stands. Angles left out stay at rest.
         rate: repetitions per second; None for an action that is done once.
         reverse: time runs backwards.
         mirror: left and right are swapped.
@@ -202,7 +235,7 @@ class Action:
     """
 
     name: str
-    motion: Callable[[Array, Array], Pose]
+    motion: Callable[[Array, Style, Pose], Pose]
     rate: float | None = None
     reverse: bool = False
     mirror: bool = False
@@ -219,14 +252,14 @@ ACTIONS: tuple[Action, ...] = (
     Action("stand up", _sit, reverse=True),
     Action("pick up", _lift),
     Action("put down", _lift, reverse=True),
-    Action("walk", _walk, rate=0.95),
-    Action("run", _run, rate=2.2),
+    Action("walk on the spot", _march, rate=0.9),
+    Action("run on the spot", _march, rate=2.3),
     Action("clap slowly", _clap, rate=1.0, gesture=True),
     Action("clap fast", _clap, rate=2.8, gesture=True),
     Action("circle hands inwards", _circle, rate=1.0, reverse=True, gesture=True),
     Action("circle hands outwards", _circle, rate=1.0, gesture=True),
     Action("shake hands", _shake, rate=2.0, gesture=True, together=True),
-    Action("walk towards each other", _walk, rate=0.95, together=True),
+    Action("walk towards each other", _stride, rate=0.95, together=True),
 )
 """The classes, partners beside each other."""
 
@@ -235,32 +268,30 @@ def _mirrored(pose: Pose) -> Pose:
     """Swap left and right; what turns or leans to one side turns to the other."""
     swapped = {"_l": "_r", "_r": "_l"}
     other = {k[:-2] + swapped[k[-2:]] if k[-2:] in swapped else k: v for k, v in pose.items()}
-    return {k: -v if k in ("side", "twist", "tilt", "look") else v for k, v in other.items()}
+    return {k: -v if k in ("turn", "side", "twist", "tilt", "look") else v for k, v in other.items()}
 
 
 # ---------------------------------------------------------------- who performs, and how
 
 
-def _bodies(rng: Generator, count: int) -> Array:
-    """(count, 25, 3) bone vectors in metres: stature 1.5 to 1.95 m, torso, shoulders, arms, hips and legs apart."""
-    stature = rng.uniform(1.5, 1.95, count)
+def _bodies(rng: Generator, stature: Array) -> Array:
+    """(S, 25, 3) bone vectors in metres for (S,) statures; torso, shoulders, arms, hips and legs vary apart."""
+    count = len(stature)
     body = np.zeros((count, NTU_25.num_joints, 3))
     for joint, vector in _BONES.items():
         for side, mirror in (("_r", 1.0), ("_l", -1.0)) if joint.endswith("_r") else (("", 1.0),):
             name = joint.removesuffix("_r") + side
             body[:, NTU_25.joints.index(name)] = stature[:, None] * np.array(vector) * [mirror, 1, 1]
-    for group in (_TORSO, _SHOULDERS, _ARM, _HIPS, _LEG):
+    for part in _PARTS:
         factor = rng.uniform(0.88, 1.12, (count, 1, 1))
-        body[
-            :, [v for v, joint in enumerate(NTU_25.joints) if joint.removesuffix("_l").removesuffix("_r") in group]
-        ] *= factor
+        body[:, [v for v, joint in enumerate(NTU_25.joints) if joint.startswith(part)]] *= factor
     return body
 
 
 def _habits(rng: Generator, count: int) -> dict[str, Array]:
     """What a subject keeps from clip to clip: tempo, amplitude and (count,) rest of every angle in degrees."""
     habits = {name: rng.normal(0, _spread(name), count) for name in LIMITS}
-    return habits | {"tempo": rng.normal(0, 0.1, count), "amplitude": rng.uniform(0.85, 1.1, count)}
+    return habits | {"tempo": rng.normal(0, 0.1, count), "amplitude": rng.uniform(0.75, 1.1, count)}
 
 
 def _spread(name: str, column: int = 2) -> float:
@@ -268,20 +299,28 @@ def _spread(name: str, column: int = 2) -> float:
 
 
 # How an arm that has nothing to do is held: raise, out, turn, elbow.
-_IDLE_ARMS = np.array([[0, 9, 10, 14], [2, 12, 5, 30], [-14, 44, 75, 88], [12, 4, 30, 85], [-28, 12, 40, 40]], float)
-_IDLE_ODDS = (0.4, 0.2, 0.13, 0.15, 0.12)
+_IDLE_ARMS = np.array(
+    [
+        (0, 9, 10, 14),  # hangs
+        (2, 12, 5, 35),
+        (-14, 44, 75, 88),  # hand on the hip
+        (14, 4, 30, 88),  # forearm before the body
+        (-28, 12, 40, 40),  # behind the back
+        (45, 15, 10, 128),  # a telephone at the ear
+        (60, 20, 0, 40),  # stretched forward
+        (20, 70, -60, 90),  # raised aside
+    ],
+    dtype=float,
+)
+_IDLE_ODDS = (0.2, 0.12, 0.1, 0.13, 0.07, 0.1, 0.12, 0.16)
 
 
-def _rest(rng: Generator, rows: int) -> Pose:
-    """Standing, every arm held in one of a few ways."""
-    pose: Pose = {name: np.zeros((rows, 1)) for name in LIMITS}
-    for side in ("_l", "_r"):
-        arm = _IDLE_ARMS[rng.choice(len(_IDLE_ARMS), rows, p=_IDLE_ODDS)]
-        for column, name in enumerate(("arm_raise", "arm_out", "arm_turn", "elbow")):
-            pose[name + side] = arm[:, column, None]
-        pose |= {"knee" + side: np.full((rows, 1), 5.0), "thigh_raise" + side: np.full((rows, 1), 2.0)}
-        pose |= {"thigh_out" + side: rng.uniform(1, 8, (rows, 1)), "thigh_turn" + side: rng.uniform(-14, 0, (rows, 1))}
-    return pose
+def _idle_arm(rng: Generator, time: Array) -> Array:
+    """(4, n, T) raise, out, turn, elbow: held in one way, in most clips changed slowly into another."""
+    rows = len(time)
+    one, other = _IDLE_ARMS[rng.choice(len(_IDLE_ARMS), (2, rows), p=_IDLE_ODDS)]
+    changed = (rng.random((rows, 1)) < 0.6) * _ease((time - rng.uniform(-0.2, 1.4, (rows, 1))) / 0.9)
+    return np.asarray(one.T[..., None] + changed * (other - one).T[..., None])
 
 
 def _wander(rng: Generator, time: Array) -> Array:
@@ -294,40 +333,61 @@ def _wander(rng: Generator, time: Array) -> Array:
     return moved
 
 
-def _perform(rng: Generator, action: Action, habits: dict[str, Array], time: Array, end: Array) -> Pose:
-    """The angles of n performances: habits (n,) of each performer, time (n, T) and end (n, 1) in seconds."""
+def _rest(rng: Generator, habits: dict[str, Array], time: Array, sway: float) -> Pose:
+    """(n, T) angles of people who stand, the arms held somehow: their habits, what this clip has of its own, sway."""
     rows = (len(time), 1)
-    tempo = np.exp(habits["tempo"][:, None] + rng.normal(0, 0.06, rows))
-    amplitude = habits["amplitude"][:, None] * rng.uniform(0.9, 1.1, rows)
+    pose: Pose = {}
+    for name in LIMITS:
+        own = habits[name][:, None] + rng.normal(0, _spread(name), rows)
+        pose[name] = own + sway * _spread(name, 3) * _wander(rng, time)
+    stance, apart, shift = rng.normal(0, 5, rows), rng.uniform(1, 9, rows), 2.5 * _wander(rng, time)
+    for side, sign in (("_l", -1), ("_r", 1)):
+        legs: Pose = {
+            "knee": np.full(rows, 6.0),
+            "thigh_raise": 2 + sign * stance,
+            "thigh_out": apart + sign * shift,
+            "thigh_turn": np.full(rows, -7.0),
+        }
+        arm = dict(zip(("arm_raise", "arm_out", "arm_turn", "elbow"), _idle_arm(rng, time), strict=True))
+        for name, angle in (legs | arm).items():
+            pose[name + side] += angle
+    return pose
+
+
+def _timing(rng: Generator, action: Action, tempo: Array, time: Array, end: Array) -> tuple[Array, Array]:
+    """When what happens in n clips: (n, T) phase or progress, and (n, T) how far a gesture is taken up, 0..1.
+
+    tempo (n,) is 0 for the usual one, time (n, T) and end (n, 1) are seconds.
+    """
+    rows = (len(time), 1)
+    pace = np.exp(tempo[:, None] + rng.normal(0, 0.06, rows))
     if action.rate is not None:
-        turns = rng.uniform(0, 1, rows) + action.rate * tempo * time
+        turns = rng.uniform(0, 1, rows) + action.rate * pace * time + 0.03 * _wander(rng, time)
         progress = 2 * np.pi * (-turns if action.reverse else turns)
     else:
-        span = end * rng.uniform(0.65, 0.9, rows) / np.clip(tempo, 0.9, None)
+        span = end * rng.uniform(0.45, 0.8, rows) / np.clip(pace, 0.9, None)
         progress = (time - rng.uniform(-0.08, 1, rows) * (end - span)) / span
         progress = 1 - progress if action.reverse else progress
-    motion = action.motion(progress, amplitude)
-    rest = _rest(rng, len(time))
-    taken_up = np.ones(rows)
-    if action.gesture:
-        taken_up = _ease((time / end - rng.uniform(-0.5, 0.1, rows)) / 0.2)
-    pose = {
-        name: rest[name] + taken_up * (motion[name] - rest[name]) if name in motion else rest[name] for name in rest
-    }
-    pose = _mirrored(pose) if action.mirror else pose
-    return _manner(rng, pose, habits, time)
+    start = rng.uniform(-0.5, 0.1, rows) if action.gesture else -1.0
+    return progress, _ease((time / end - start) / 0.2)
 
 
-def _manner(rng: Generator, pose: Pose, habits: dict[str, Array], time: Array) -> Pose:
-    """Add what the subject always does, what this clip has of its own, and idle sway; keep the limits."""
-    pose = dict(pose)
-    for name, angle in pose.items():
-        own = habits[name] + rng.normal(0, _spread(name), len(time))
-        pose[name] = angle + own[:, None] + _spread(name, 3) * _wander(rng, time)
-    shift = 2.5 * _wander(rng, time)  # of weight, from one leg to the other
-    pose["thigh_out_r"], pose["thigh_out_l"] = pose["thigh_out_r"] + shift, pose["thigh_out_l"] - shift
-    for side in ("_l", "_r"):  # feet stay flat as far as ankles can
-        pose["ankle" + side] = pose["ankle" + side] + pose["knee" + side] - pose["thigh_raise" + side]
+def _perform(
+    rng: Generator, action: Action, timing: tuple[Array, Array], habits: dict[str, Array], taller: Array | None
+) -> Pose:
+    """The angles of n performances by persons with these habits, (n,) each; taller (n,) is by how much a partner is."""
+    progress, taken_up = timing
+    rows = (len(progress), 1)
+    height = rng.uniform(-1, 1, rows) if taller is None else taller[:, None]
+    amplitude = habits["amplitude"][:, None] * rng.uniform(0.9, 1.1, rows)
+    style = Style(amplitude, height, rng.uniform(-1, 1, rows))
+    time = np.arange(progress.shape[1]) * np.full(rows, SECONDS / progress.shape[1])
+    rest = _rest(rng, habits, time, sway=0.3 if action.together else 1.0)
+    side = _mirrored if action.mirror else dict
+    motion = side(action.motion(progress, style, side(rest)))
+    pose = {name: angle + taken_up * (motion.get(name, angle) - angle) for name, angle in rest.items()}
+    for foot in ("_l", "_r"):  # stays flat as far as ankles can
+        pose["ankle" + foot] = pose["knee" + foot] - pose["thigh_raise" + foot]
     return {name: np.clip(angle, *LIMITS[name]) for name, angle in pose.items()}
 
 
@@ -359,7 +419,7 @@ def _rotations(pose: Pose) -> dict[str, Array]:
         return lean @ _turned(1, share * pose["twist"])
 
     base = spine(0.55)
-    joints = {"spine_base": base, "spine_mid": spine(0.45)}
+    joints = {"spine_base": _turned(1, pose["turn"]) @ base, "spine_mid": spine(0.45)}
     head = _turned(1, pose["look"]) @ _turned(0, -pose["nod"]) @ _turned(2, -pose["tilt"])
     joints |= {"neck": head}
     for side in ("_l", "_r"):
@@ -418,50 +478,67 @@ def _planted(place: Array) -> Array:
 # ---------------------------------------------------------------- stage and sensor
 
 
-def _spun(points: Array, degrees: Array) -> Array:
-    """Turn (n, T, V, 3) about y by (n,) degrees."""
-    return np.asarray(np.einsum("nij,ntvj->ntvi", _turned(1, degrees), points))
+def _spun(points: Array, degrees: Array, axis: int = 1) -> Array:
+    """Turn (n, T, V, 3) by (n,) degrees, about y when no other axis is given."""
+    turned: Array = points @ _turned(axis, degrees)[:, None].swapaxes(-1, -2)
+    return turned
 
 
-def _stage(rng: Generator, first: Array, second: Array | None, action: Action, last: NDArray[np.int64]) -> Array:
-    """(n, T, V, 3, 2): persons in the room, seen from the front, in the middle of the scene."""
-    rows = len(first)
-    if second is None:
-        both = np.stack([first, np.zeros_like(first)], axis=-1)
+def _opposite(
+    rng: Generator, first: Array, second: Array, shaking: Array | None, last: NDArray[np.int64]
+) -> tuple[Array, Array]:
+    """Turn two persons towards each other, (n, T, V, 3) each, as close as hands reach or as two who met stand.
+
+    shaking (n, T) says how far their right hands have met, 0..1; None: they walk and have met in frame last (n,).
+    """
+    rows, now, hand = len(first), np.arange(first.shape[1]), NTU_25.joints.index("hand_r")
+    first, second = _spun(first, np.full(rows, -90.0)), _spun(second, np.full(rows, 90.0))
+    if shaking is None:
+        gap = (first - second)[np.arange(rows), last, NTU_25.centre]
+        gap += np.stack([rng.uniform(0.6, 1.0, rows), np.zeros(rows), rng.normal(0, 0.1, rows)], axis=-1)
     else:
-        first, second = _spun(first, np.full(rows, -90.0)), _spun(second, np.full(rows, 90.0))
-        both = _opposite(rng, first, second, action, last)
-        swap = rng.random(rows) < 0.5
-        both[swap] = both[swap][..., ::-1]
-    spine = both[..., NTU_25.centre, :, : 1 if second is None else 2].mean(axis=-1)
-    inside = np.arange(first.shape[1]) <= last[:, None]
-    middle = (spine * inside[..., None]).sum(axis=1) / inside.sum(axis=1)[:, None]
-    both[:, :, :, ::2] -= middle[:, None, None, ::2, None]
-    return both
-
-
-def _opposite(rng: Generator, first: Array, second: Array, action: Action, last: NDArray[np.int64]) -> Array:
-    """Put the second person where right hands meet, or where two who walk up to each other stop."""
-    hand, clip = NTU_25.joints.index("hand_r"), np.arange(len(first))
-    if action.motion is _shake:
-        gap = first[clip, last, hand] - second[clip, last, hand]
-    else:
-        gap = first[clip, last, NTU_25.centre] - second[clip, last, NTU_25.centre]
-        gap[:, 0] += rng.uniform(0.6, 1.0, len(first))
-        gap[:, 2] += rng.normal(0, 0.1, len(first))
+        late = ((now > 0.4 * last[:, None]) & (now <= last[:, None]))[..., None]
+        gap = ((first - second)[:, :, hand] * late).sum(axis=1) / late.sum(axis=1)
     gap[:, 1] = 0
-    return np.stack([first, second + gap[:, None, None]], axis=-1)
+    second = second + gap[:, None, None]
+    if shaking is not None:
+        between = (first + second)[:, :, hand] / 2
+        first, second = _reach(first, between, shaking), _reach(second, between, shaking)
+    return first, second
 
 
-def _record(rng: Generator, scene: Array, yaw: Array) -> Array:
-    """Camera space: the scene turned by the camera's yaw and the way people face, (n, T, V, 3, M)."""
-    rows = len(scene)
-    height, distance = rng.uniform(0.9, 1.6, rows), rng.uniform(2.6, 3.8, rows)
-    pitch = np.degrees(0.6 * np.arctan2(height - 0.9, distance)) + rng.normal(0, 2, rows)
-    turn = _turned(1, yaw + rng.uniform(-15, 15, rows))
-    seen = np.einsum("nij,ntvjm->ntvim", turn, scene)
-    seen += np.stack([rng.normal(0, 0.2, rows), -height, distance], axis=-1)[:, None, None, :, None]
-    return np.asarray(np.einsum("nij,ntvjm->ntvim", _turned(0, -pitch), seen))
+def _reach(person: Array, target: Array, much: Array) -> Array:
+    """Swing the right arm about the shoulder until it points at target (n, T, 3), or much (n, T) of the way."""
+    shoulder = person[:, :, [NTU_25.joints.index("shoulder_r")]]
+    arm = [v for v, joint in enumerate(NTU_25.joints) if joint in _RIGHT_ARM]
+    bones = person[:, :, arm] - shoulder
+    here, there = bones[:, :, _RIGHT_ARM.index("hand_r")], target - shoulder[:, :, 0]
+    axis = np.cross(here, there)
+    sine = np.linalg.norm(axis, axis=-1, keepdims=True)
+    angle = much[..., None, None] * np.arctan2(sine, (here * there).sum(axis=-1, keepdims=True))[..., None, :]
+    axis = (axis / (sine + 1e-9))[:, :, None]
+    along = axis * (axis * bones).sum(axis=-1, keepdims=True)
+    moved = person.copy()
+    moved[:, :, arm] = shoulder + along + (bones - along) * np.cos(angle) + np.cross(axis, bones) * np.sin(angle)
+    return moved
+
+
+_RIGHT_ARM = ("elbow_r", "wrist_r", "hand_r", "hand_tip_r", "thumb_r")  # in the order of NTU-25
+
+
+def _record(rng: Generator, persons: Sequence[Array], yaw: Array, last: NDArray[np.int64]) -> list[Array]:
+    """Each person (n, T, V, 3) in camera space: on average in the middle, turned by the camera's yaw and by chance."""
+    rows, now = len(yaw), np.arange(persons[0].shape[1])
+    inside = (now <= last[:, None])[..., None]
+    spine = np.mean([person[:, :, NTU_25.centre] for person in persons], axis=0)
+    middle = (spine * inside).sum(axis=1) / inside.sum(axis=1)
+    middle[:, 1] = 0
+    height, distance = rng.uniform(0.9, 1.6, rows), rng.uniform(2.6, 3.8, rows) + 0.6 * (len(persons) - 1)
+    pitch = np.degrees(0.6 * np.arctan2(height - 0.9, distance)) + rng.normal(0, 4, rows)
+    turn, aside = yaw + rng.uniform(-12, 12, rows), rng.normal(0, 0.2, rows)
+    place = np.stack([aside, -height, distance], axis=-1)[:, None, None]
+    seen = [_spun(person - middle[:, None, None], turn) + place for person in persons]
+    return [_spun(person, -pitch, axis=0) for person in seen]
 
 
 # How far each joint trembles, relative to the trunk: thin and far ends are seen worst.
@@ -470,17 +547,18 @@ _TREMBLE = np.array([1.0 + 0.8 * j.startswith(("wrist", "hand", "thumb", "ankle"
 
 def _noise(rng: Generator, x: Array, metres: float) -> Array:
     """Add jitter that lasts a few frames; its size differs between clips."""
-    rows, frames, joints, axes = x.shape
+    rows, frames, joints, axes = (int(size) for size in x.shape)
     quality = metres * np.exp(rng.normal(0, 0.35, (rows, 1, 1)))
     jitter = rng.normal(0, 1, (frames, rows, joints, axes))
     for t in range(1, frames):
         jitter[t] = 0.7 * jitter[t - 1] + np.sqrt(1 - 0.7**2) * jitter[t]
-    return x + jitter.swapaxes(0, 1) * (quality * _TREMBLE[:, None])[:, None]
+    scale: Array = quality * _TREMBLE[:, None]
+    return x + jitter.swapaxes(0, 1) * scale[:, None]
 
 
 def _dropouts(rng: Generator, x: Array, odds: float) -> Array:
     """Lose joints for some frames: one freezes where it was last seen, or jumps aside."""
-    rows, frames, joints, _ = x.shape
+    rows, frames, joints = len(x), x.shape[1], x.shape[2]
     source = np.broadcast_to(np.arange(frames)[None, :, None], (rows, frames, joints)).copy()
     aside = np.zeros_like(x)
     clip, weights = np.arange(rows), _TREMBLE / _TREMBLE.sum()
@@ -516,23 +594,29 @@ def _clips(
     length = rng.integers(max(2, round(0.6 * frames)), frames + 1, rows)
     time = np.broadcast_to(np.arange(frames) * (SECONDS / frames), (rows, frames))
     end: Array = length[:, None].astype(np.float64) * (SECONDS / frames)
-    persons = [who, cast.partner[who]] if action.together else [who]
+    timing = _timing(rng, action, cast.habits["tempo"][who], time, end)
+    taller = cast.stature[cast.partner[who]] - cast.stature[who] if action.together else None
+    persons = [(who, taller)] if taller is None else [(who, taller), (cast.partner[who], -taller)]
     moved = []
-    for person in persons:
+    for person, by in persons:
         habits = {name: value[person] for name, value in cast.habits.items()}
-        moved.append(_move(_perform(rng, action, habits, time, end), cast.bodies[person], frames))
-    scene = _record(rng, _stage(rng, moved[0], moved[1] if len(moved) == 2 else None, action, length - 1), yaw)
-    x = np.zeros_like(scene)
-    for m in range(len(moved)):
-        x[..., m] = _dropouts(rng, _noise(rng, scene[..., m], noise), dropout)
+        moved.append(_move(_perform(rng, action, timing, habits, by), cast.bodies[person], frames))
+    if action.together:
+        moved = list(_opposite(rng, moved[0], moved[1], timing[1] if action.gesture else None, length - 1))
+        swapped = (rng.random(rows) < 0.5)[:, None, None, None]  # who is person 0 says nothing
+        moved = [np.where(swapped, moved[1], moved[0]), np.where(swapped, moved[0], moved[1])]
+    x = np.zeros((rows, frames, NTU_25.num_joints, 3, 2))
+    for m, seen in enumerate(_record(rng, moved, yaw, length - 1)):
+        x[..., m] = _dropouts(rng, _noise(rng, seen, noise), dropout)
     x *= (np.arange(frames) < length[:, None])[..., None, None, None]
     return np.ascontiguousarray(x.transpose(0, 3, 1, 2, 4), dtype=np.float32), length
 
 
 @dataclass(frozen=True)
 class _Cast:
-    """The subjects: bodies (S, 25, 3), habits of (S,) each, and with whom each does what takes two."""
+    """The subjects: statures (S,), bodies (S, 25, 3), habits of (S,) each, and with whom each does what takes two."""
 
+    stature: Array
     bodies: Array
     habits: dict[str, Array]
     partner: NDArray[np.int64]
@@ -556,8 +640,8 @@ def synthetic(
     seed: int = 0,
     actions: Sequence[str] | None = None,
     *,
-    noise: float = 0.008,
-    dropout: float = 0.4,
+    noise: float = 0.01,
+    dropout: float = 0.5,
 ) -> SkeletonSet:
     """Generate the synthetic set; equal arguments give equal bytes.
 
@@ -594,7 +678,8 @@ def synthetic(
     picked = _pick(actions)
     rng, half, number = np.random.default_rng([seed, len(ACTIONS)]), subjects // 2, np.arange(subjects)
     partner = np.where(number < half, (number + 1) % half, half + (number - half + 1) % (subjects - half))
-    cast = _Cast(_bodies(rng, subjects), _habits(rng, subjects), partner)
+    stature = rng.uniform(1.5, 1.95, subjects)
+    cast = _Cast(stature, _bodies(rng, stature), _habits(rng, subjects), partner)
     who, camera, repeat = (
         axis.ravel() for axis in np.meshgrid(number, np.arange(cameras), np.arange(repetitions), indexing="ij")
     )
