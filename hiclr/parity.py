@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, normalize
 
+from hiclr.augmentations import AxisMask, Blur, Rotate, Shear, TemporalCrop, rotation_matrix, transfer_statistics
 from hiclr.datasets.streams import bones, motion
 from hiclr.encoders import load_released, spatial_partition
 from hiclr.errors import InputError
@@ -174,9 +175,22 @@ def _losses(file: Reference) -> Iterator[Row]:
 
 
 def _augment(file: Reference) -> Iterator[Row]:
+    x = file("x", axes=4)[None]
+    on = torch.ones(1, dtype=torch.bool)
     yield file.row("flip_permutation", torch.tensor(NTU_25.mirror), EXACT)
-    for name in ("shear", "crop", "rotate", "blur", "axis_mask", "adain"):
-        yield Row(file.name, name, None)
+    shear = Shear.from_released(file("shear/s", axes=1)[None])
+    yield file.row("shear/out", Shear().apply(x, shear)[0])
+    start = torch.tensor([file.number("crop/start", 0, 2 * (x.shape[2] // 6))])
+    yield file.row("crop/out", TemporalCrop().apply(x, {"start": start})[0])
+    turn = rotation_matrix(file("rotate/degrees_xyz", axes=1)[None])
+    yield file.row("rotate/out", Rotate().apply(x, {"matrix": turn})[0])
+    sigma = torch.tensor([file.number("blur/sigma", 1e-3, 1e3)])
+    yield file.row("blur/out", Blur(normalise=False).apply(x, {"on": on, "sigma": sigma})[0])
+    axis = torch.tensor([int(file.number("axis_mask/axis", 0, 2))])
+    yield file.row("axis_mask/out", AxisMask().apply(x, {"on": on, "axis": axis})[0])
+    content, style = file("adain/content", axes=5), file("adain/style", axes=5)
+    yield file.row("adain/out_TV", transfer_statistics(content, style, over="TV"))
+    yield file.row("adain/out_V", transfer_statistics(content, style, over="V"))
 
 
 def _streams(file: Reference) -> Iterator[Row]:

@@ -1,1 +1,34 @@
-"""TODO"""
+"""Augmentations: sample, then apply. A new one is one class in the right file and one line where it is used."""
+
+from hiclr.augmentations.base import Op, Params, Shape
+from hiclr.augmentations.growing import VIEWS, Draw, GrowingViews, paper_views, small_views
+from hiclr.augmentations.masking import JointMask
+from hiclr.augmentations.mixing import SkeleAdaIN, transfer_statistics
+from hiclr.augmentations.spatial import AxisMask, Flip, Mirror, Noise, Rotate, Scale, Shear, Yaw, rotation_matrix
+from hiclr.augmentations.temporal import Blur, CropResize, TemporalCrop
+
+__all__ = [
+    "VIEWS",
+    "AxisMask",
+    "Blur",
+    "CropResize",
+    "Draw",
+    "Flip",
+    "GrowingViews",
+    "JointMask",
+    "Mirror",
+    "Noise",
+    "Op",
+    "Params",
+    "Rotate",
+    "Scale",
+    "Shape",
+    "Shear",
+    "SkeleAdaIN",
+    "TemporalCrop",
+    "Yaw",
+    "paper_views",
+    "rotation_matrix",
+    "small_views",
+    "transfer_statistics",
+]

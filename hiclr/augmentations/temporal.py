@@ -1,0 +1,120 @@
+"""Augmentations of time: which part of a clip, and how sharp."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Generator, Tensor
+
+from hiclr.augmentations.base import Params, Shape, check_strength, gate, share, uniform
+from hiclr.datasets.preprocessing import presence, sample_frames
+
+__all__ = ["Blur", "CropResize", "TemporalCrop"]
+
+
+@dataclass(frozen=True)
+class TemporalCrop:
+    """Start the clip a little earlier or later: mirror T // `padding` frames at each end, cut T frames anywhere.
+
+    Strength scales the shift; at 1 it is a whole number of frames, as released.
+
+    Args:
+        padding: the share of the clip that is mirrored at each end is 1 / padding.
+
+    Source: HiCLR, basic augmentation; released: 6 (8 frames of 50).
+    """
+
+    padding: int = 6
+    after_stream: ClassVar[bool] = False
+
+    def sample(self, shape: Shape, strength: float, generator: Generator) -> Params:
+        """Draw {"start": (N,)}, the first frame kept, counted in the padded clip."""
+        check_strength(strength)
+        pad = shape[2] // self.padding
+        start = torch.randint(2 * pad + 1, (shape[0],), generator=generator, device=generator.device)
+        return {"start": pad + strength * (start - pad)}
+
+    def apply(self, x: Tensor, params: Params) -> Tensor:
+        """(N, 3, T, V, M) -> the same shape; x is not modified."""
+        frames = x.shape[2]
+        steps = torch.arange(frames, device=x.device, dtype=torch.float32)
+        at = params["start"].to(x.device).float()[:, None] - frames // self.padding + steps
+        # the mirror stands half a frame outside, so the first and the last frame occur twice, as released
+        mirrored = (frames - 0.5) - ((at + 0.5).abs() - frames).abs()
+        return sample_frames(x, mirrored.clamp(0, frames - 1))
+
+
+@dataclass(frozen=True)
+class CropResize:
+    """Keep a random part of the clip and stretch it to full length.
+
+    Strength scales what is cut off.
+
+    Args:
+        least: the smallest share of the clip kept at strength 1.
+
+    Source: crop-and-resize of CMD (least 0.1) and MAMP (0.5).
+    """
+
+    least: float = 0.5
+    after_stream: ClassVar[bool] = False
+
+    def sample(self, shape: Shape, strength: float, generator: Generator) -> Params:
+        """Draw {"kept": (N,) share of the clip, "start": (N,) share before it}."""
+        check_strength(strength)
+        kept = 1 - strength * uniform((shape[0],), 0, 1 - self.least, generator)
+        return {"kept": kept, "start": uniform((shape[0],), 0, 1, generator) * (1 - kept)}
+
+    def apply(self, x: Tensor, params: Params) -> Tensor:
+        """(N, 3, T, V, M) -> the same shape; x is not modified."""
+        kept, start = (params[key].to(x.device).float()[:, None] for key in ("kept", "start"))
+        steps = torch.arange(x.shape[2], device=x.device, dtype=torch.float32)
+        return sample_frames(x, start * (x.shape[2] - 1) + kept * steps)
+
+
+@dataclass(frozen=True)
+class Blur:
+    """Smooth half the clips in time with a Gaussian; strength blends the smoothed clip in.
+
+    Args:
+        taps: length of the kernel in frames, odd.
+        least: smallest standard deviation in frames.
+        most: largest standard deviation in frames.
+        probability: share of clips that are smoothed.
+        normalise: divide by the kernel's sum over the frames in which the person is there. The release does not: its
+            taps are the density exp(-d^2 / 2 s^2) itself, padded with zeros, which scales the clip up (by 2.5 s or
+            so) and fades it at both ends.
+
+    Source: HiCLR, normal augmentation; released: 15, 0.1, 2, 0.5, not normalised.
+    """
+
+    taps: int = 15
+    least: float = 0.1
+    most: float = 2.0
+    probability: float = 0.5
+    normalise: bool = True
+    after_stream: ClassVar[bool] = False
+
+    def sample(self, shape: Shape, strength: float, generator: Generator) -> Params:
+        """Draw {"on": (N,) bool, "sigma": (N,) frames, "amount": (N,)}."""
+        check_strength(strength)
+        on = gate(shape[0], self.probability, generator)
+        sigma = uniform((shape[0],), self.least, self.most, generator)
+        return {"on": on, "sigma": sigma, "amount": torch.full((shape[0],), strength, device=on.device)}
+
+    def _weights(self, sigma: Tensor, frames: int) -> Tensor:
+        """(N, T, T): how much of each old frame (last axis) goes into each new one."""
+        steps = torch.arange(frames, device=sigma.device)
+        distance = (steps[:, None] - steps[None]).abs()
+        weights = torch.exp(-distance.square() / (2 * sigma.float().square().view(-1, 1, 1)))
+        return weights * (distance <= self.taps // 2)
+
+    def apply(self, x: Tensor, params: Params) -> Tensor:
+        """(N, 3, T, V, M) -> the same shape; x is not modified."""
+        weights = self._weights(params["sigma"].to(x.device), x.shape[2]).to(x.dtype)
+        smooth = torch.einsum("nst,nctvm->ncsvm", weights, x)
+        here = presence(x).to(x.dtype)
+        if self.normalise:
+            total = torch.einsum("nst,ntm->nsm", weights, here)
+            smooth = smooth / total.clamp(min=1e-6)[:, None, :, None, :]
+        return torch.lerp(x, smooth * here[:, None, :, None, :], share(params, x))
