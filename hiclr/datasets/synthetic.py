@@ -31,9 +31,9 @@ SECONDS = 64 / 30  # what `frames` frames cover: 64 of them are NTU's 30 per sec
 # The angles of a limb exist twice, with _l and _r.
 _ANGLES: dict[str, tuple[float, float, float, float]] = {
     "bend": (-12, 90, 6, 4.0),  # spine forward
-    "turn": (-45, 45, 0, 16.0),  # the whole body to the left
+    "turn": (-35, 35, 0, 18.0),  # the whole body to the left
     "side": (-25, 25, 4, 3.0),  # spine to the right
-    "twist": (-40, 40, 8, 7.0),  # spine to the left
+    "twist": (-40, 40, 9, 8.0),  # spine to the left
     "nod": (-40, 50, 8, 4.0),
     "tilt": (-25, 25, 4, 2.0),
     "look": (-60, 60, 12, 8.0),
@@ -150,10 +150,10 @@ def _lift(p: Array, style: Style, rest: Pose) -> Pose:
     down, hold = style.amplitude * np.sin(np.pi * np.clip(p, 0, 1)) ** 2, _ease((p - 0.5) / 0.4)
     reach = _ease(p / 0.45)  # the arms do what they like until then
     knees, back = 1 + 0.35 * style.manner, 1 - 0.25 * style.manner
-    pose = {"bend": rest["bend"] + 58 * back * down, "nod": rest["nod"] + 10 * down}
+    pose = {"bend": rest["bend"] + 68 * back * down, "nod": rest["nod"] + 10 * down}
     for side in ("_l", "_r"):
-        pose["thigh_raise" + side] = rest["thigh_raise" + side] + 58 * knees * down
-        pose["knee" + side] = rest["knee" + side] + 68 * knees * down
+        pose["thigh_raise" + side] = rest["thigh_raise" + side] + 66 * knees * down
+        pose["knee" + side] = rest["knee" + side] + 78 * knees * down
         arms = {
             "arm_raise": 4 + 64 * back * down + (14 + 14 * style.height) * hold,
             "arm_out": 6 + 0 * p,
@@ -341,10 +341,11 @@ def _rest(rng: Generator, habits: dict[str, Array], time: Array, sway: float) ->
         own = habits[name][:, None] + rng.normal(0, _spread(name), rows)
         pose[name] = own + sway * _spread(name, 3) * _wander(rng, time)
     stance, apart, shift = rng.normal(0, 5, rows), rng.uniform(1, 9, rows), 2.5 * _wander(rng, time)
+    bent = rng.uniform(4, 20, rows)
     for side, sign in (("_l", -1), ("_r", 1)):
         legs: Pose = {
-            "knee": np.full(rows, 6.0),
-            "thigh_raise": 2 + sign * stance,
+            "knee": bent,
+            "thigh_raise": bent / 2 + sign * stance,
             "thigh_out": apart + sign * shift,
             "thigh_turn": np.full(rows, -7.0),
         }
