@@ -250,11 +250,19 @@ def test_an_absent_person_is_not_drawn() -> None:
     assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["0", "1", "2"]
 
 
-def test_poses_stand_apart() -> None:
-    figure = skeletons.strip(clip(persons=2), NTU_25, 6)
+@pytest.mark.parametrize(
+    "figure",
+    [
+        lambda: skeletons.strip(clip(persons=2), NTU_25, 6),
+        lambda: skeletons.ladder({"a": clip(persons=2)}, NTU_25, 6),
+        lambda: skeletons.ladder({"thin": clip(persons=2) * [[[[1, 0]]]], "wide": clip(persons=2)}, NTU_25, 6),
+    ],
+)
+def test_poses_stand_apart(figure: Callable[[], style.Figure]) -> None:
+    drawn = bones(figure())[-12:]
     spans = []
     for i in range(6):
-        points = np.concatenate([np.array(c.get_segments()).reshape(-1, 2) for c in bones(figure)[2 * i : 2 * i + 2]])
+        points = np.concatenate([np.array(c.get_segments()).reshape(-1, 2) for c in drawn[2 * i : 2 * i + 2]])
         spans.append((points[:, 0].min(), points[:, 0].max()))
     assert all(right < left for (_, right), (left, _) in pairwise(spans))
 
@@ -262,20 +270,19 @@ def test_poses_stand_apart() -> None:
 def test_the_ladder_keeps_one_scale_and_shows_masked_joints_hollow() -> None:
     x = clip()
     masked = x.copy()
-    elbow = NTU_25.joints.index("elbow_l")
-    masked[:, :, elbow] = 0
+    for joint in ("elbow_l", "wrist_l"):
+        masked[:, :, NTU_25.joints.index(joint)] = 0
     figure = skeletons.ladder({"original": x, "half": 0.5 * x, "masked": masked}, NTU_25, 4)
     drawn = bones(figure)
     assert len(drawn) == 3 * 4
     size = [np.ptp(np.array(c.get_segments())[..., 1]) for c in drawn]
     assert size[4] == pytest.approx(size[0] / 2)
-    # The masked elbow is where the original has it: the row looks alike, but its two bones are dotted.
-    assert np.ptp(np.array(drawn[8].get_segments())[..., 0]) == pytest.approx(
-        np.ptp(np.array(drawn[0].get_segments())[..., 0])
-    )
+    # Masked joints are where the original has them: the row is the first one, moved down; their bones are dotted.
+    down = np.array(drawn[8].get_segments()) - np.array(drawn[0].get_segments())
+    assert down == pytest.approx(np.broadcast_to(down[0, 0], down.shape), abs=1e-9)
     dotted = [sum(dash[1] is not None for dash in c.get_linestyle()) for c in drawn]
-    assert dotted == [0] * 8 + [2] * 4
-    hollow = [c for c in figure.findobj(PathCollection) if len(c.get_offsets()) == 1]
+    assert dotted == [0] * 8 + [3] * 4  # upper arm, forearm, hand
+    hollow = [c for c in figure.findobj(PathCollection) if len(c.get_offsets()) == 2]
     assert len(hollow) == 4 and all(to_hex(c.get_facecolor()[0]) == "#ffffff" for c in hollow)
 
 
@@ -468,3 +475,11 @@ def test_empty_clips_still_give_a_picture() -> None:
     flat = clip()
     flat[1] = 0  # one coordinate masked
     skeletons.strip(flat, NTU_25).png()
+
+
+def test_player_leaves_out_who_is_absent() -> None:
+    x = clip(frames=6, persons=2)
+    x[:, 4:, :, 1] = 0
+    frames = skeletons.player_3d(x, NTU_25).frames
+    shown = [sum(len(trace.x) > 0 for trace in frame.data) for frame in frames]
+    assert shown == [6] * 4 + [3] * 2

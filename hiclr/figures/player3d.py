@@ -64,7 +64,7 @@ def player_3d(
         template="none",
         font={"family": "sans-serif", "size": 12, "color": INK},
         height=460,
-        margin={"l": 0, "r": 0, "t": 40, "b": 0},
+        margin={"l": 0, "r": 8, "t": 40, "b": 26},
         legend={"x": 0.01, "y": 0.95, "bgcolor": "rgba(255,255,255,0.6)"},
         paper_bgcolor="white",
         updatemenus=[_buttons(fps)],
