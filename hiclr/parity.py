@@ -212,7 +212,12 @@ def _rows(folder: Path) -> Iterator[Row]:
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder. Give the folder with {', '.join(_FILES)}.")
     for name, check in _FILES.items():
-        yield from check(Reference(folder, name))
+        try:
+            yield from check(Reference(folder, name))
+        except InputError:
+            raise
+        except (IndexError, RuntimeError, ValueError) as error:
+            raise InputError(f"The arrays of {name} do not fit together: {error}.") from error
 
 
 def compare(folder: Path | str) -> list[Row]:
