@@ -15,6 +15,7 @@ import torch
 from browsing import CHECKSUM, FAKE_MODEL, MOUNT, WIDGETS, chromium, served, state_of, strangers
 from torch import Generator, Tensor
 
+from hiclr import augmentations as ops
 from hiclr.augmentations import GrowingViews, paper_views
 from hiclr.datasets import SkeletonSet
 from hiclr.datasets.preprocessing import Preprocess
@@ -260,7 +261,9 @@ def test_each_view_adds_its_set_to_the_one_before():
     assert list(bench.views) == ["original", "basic", "normal", "strong"]
     assert torch.equal(bench.views["original"], torch.from_numpy(some_clips().x[1]))
     assert 0.5 <= lifted(bench, "basic") <= 1.0
-    assert 0.5 <= lifted(bench, "normal") - lifted(bench, "basic") <= 1.0
+    added = lifted(bench, "normal") - lifted(bench, "basic")
+    assert 0.5 <= added <= 1.0
+    assert added != lifted(bench, "basic")  # each augmentation has a draw of its own
     assert lifted(bench, "strong") == lifted(bench, "normal")
     assert not bench.views["strong"][:, :, 4:].any()
     assert bench.player.shape == [4, 8, 1, 6]
@@ -381,7 +384,59 @@ def test_the_papers_views_run_in_the_workbench(stream: str):
         bench.strengths[name] = 0.3
     assert all(torch.isfinite(view).all() for view in bench.views.values())
     assert not any(view[..., 1].any() for view in bench.views.values())
-    assert all(words(params) for view in bench._views for _, _, params in view.draws)
+    assert all(note.value != "<small></small>" for note in bench._words.values())
+
+
+ONE = torch.ones(1)
+SAID = [
+    (ops.Rotate(), {"degrees": torch.tensor([[0.0, 22.04, -0.5]])}, "22° about y, a little about the others"),
+    (ops.Yaw(), {"degrees": torch.tensor([[-90.0]])}, "−90° about y"),
+    (
+        ops.Shear(),
+        {"matrix": torch.tensor([[[1.0, 0.3, 0.1], [0.0, 1.0, 0.0], [-0.4, 0.0, 1.0]]])},
+        "largest: z −0.40 x, x +0.30 y",
+    ),
+    (ops.Scale(), {"factor": torch.tensor([1.125])}, "size × 1.12"),
+    (ops.TemporalCrop(), {"start": torch.tensor([2.5])}, "starts 2.5 frames earlier"),  # 30 // 6 = 5 is no shift
+    (ops.TemporalCrop(), {"start": torch.tensor([6])}, "starts 1 frame later"),
+    (
+        ops.CropResize(),
+        {"start": torch.tensor([0.1]), "kept": torch.tensor([0.5])},
+        "10 % to 60 % of the clip",
+    ),
+    (
+        ops.Noise(),
+        {"on": ONE.bool(), "noise": torch.tensor([[-0.01, 0.01]])},
+        "14.1 mm at each coordinate",
+    ),  # 1 cm x √2
+    (ops.Noise(), {"on": ~ONE.bool(), "noise": torch.zeros(1, 9)}, "off in this draw"),
+    (ops.Blur(), {"on": ONE.bool(), "sigma": 1.26 * ONE, "amount": 0.5 * ONE}, "sigma 1.3 frames, 50 % blended in"),
+    (ops.AxisMask(), {"on": ONE.bool(), "axis": torch.tensor([2]), "amount": 0.75 * ONE}, "z at 25 %"),
+    (ops.Flip(SIX), {"on": ONE.bool(), "amount": ONE}, "left and right changed places, 100 % of the way"),
+    (ops.Mirror(SIX), {"on": ONE.bool(), "amount": 0.5 * ONE}, "mirror image, 50 % of the way"),
+    (ops.JointMask(), {"mask": torch.tensor([[[0, 1.0, 0, 0, 1, 0]]])}, "head, foot_l hidden"),
+    (
+        ops.JointMask(),
+        {"mask": torch.tensor([[[0, 0.25]] * 2])},
+        "1 joint faded to 75 %, others in each frame",
+    ),
+    (ops.JointMask(), {"mask": torch.zeros(1, 1, 6)}, "no joint hidden"),
+    (ops.SkeleAdaIN(), {"partner": torch.tensor([1]), "amount": 0.5 * ONE}, "50 % of another clip's style"),
+    (Lift(), {"height": torch.tensor([0.5]), "many": torch.zeros(1, 9)}, "height 0.5"),
+]
+
+
+@pytest.mark.parametrize(("op", "params", "text"), SAID, ids=lambda value: value if isinstance(value, str) else "")
+def test_what_was_drawn_is_said_in_words(op: Any, params: dict[str, Tensor], text: str):
+    assert words(op, params, 30, SIX) == text
+
+
+def test_a_style_is_taken_from_a_clip_of_another_class():
+    bench = AugmentationBench(some_clips(), GrowingViews([[ops.SkeleAdaIN(over="TV")], [], []]), index=2)
+    # clip 1, of the other class, stands 10 cm lower: its mean is taken on
+    assert float((bench.views["basic"] - bench.views["original"])[1].mean()) == pytest.approx(-0.1, abs=1e-4)
+    bench.strengths["SkeleAdaIN"] = 0.0
+    assert torch.equal(bench.views["basic"], bench.views["original"])
 
 
 # ---------------------------------------------------------------- explorer
@@ -638,6 +693,8 @@ def test_keys_step_and_play(mount: Any):
     assert page.locator(".sk-time").text_content() == "1 / 8 · 0.00 s"
     page.keyboard.press(" ")
     assert page.evaluate("model.state.playing") is True
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("model.state.playing") is False  # who steps wants to look
     assert "space" in canvas(page).get_attribute("aria-label").lower()
 
 
@@ -661,22 +718,19 @@ def test_an_absent_person_is_not_drawn(mount: Any):
 
 @pytest.mark.browser
 def test_left_and_right_differ_without_colour(mount: Any):
-    """Mean darkness of the left half and of the right half of a symmetric body seen from the front, colours equal."""
-    player = still(height=400)
-    player.colours = {"left": "#555555", "right": "#555555"}
-    page = mount("player", player, width=400)
-    page.locator(".sk-home").click()
-    left, right = page.evaluate(
-        """() => {
-          const canvas = document.querySelector("canvas");
-          const ink = (x) => {
-            const pixels = canvas.getContext("2d").getImageData(x, 0, 200, canvas.height * 0.7).data;
-            return pixels.reduce((sum, value, i) => sum + (i % 4 === 0 ? 255 - value : 0), 0);
-          };
-          return [ink(0), ink(200)];
-        }"""
-    )
-    assert right > 1.2 * left  # the body's left is on our right, and filled
+    """The same body with all limbs left, and with all limbs right, in one colour: filled limbs have more ink."""
+    ink = {}
+    for side in ("left", "right"):
+        player = still(height=500)
+        player.colours = {"left": "#555555", "right": "#555555"}
+        player.sides = [side] * 6
+        ink[side] = canvas(mount("player", player, width=500)).evaluate(
+            """(canvas) => {
+              const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+              return pixels.filter((value, i) => i % 4 === 0 && value < 100).length;
+            }"""
+        )
+    assert ink["left"] > 1.5 * ink["right"], ink
 
 
 @pytest.mark.browser

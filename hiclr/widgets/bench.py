@@ -10,8 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from hiclr.augmentations import GrowingViews
-from hiclr.augmentations.base import Op, Params
+from hiclr.augmentations import GrowingViews, Op, Params, SkeleAdaIN
 from hiclr.datasets.base import SkeletonSet
 from hiclr.datasets.preprocessing import Preprocess
 from hiclr.datasets.streams import to_stream
@@ -36,12 +35,12 @@ class View(NamedTuple):
     Args:
         pose: (3, T, V, M) joint positions, before what acts on the stream itself.
         values: (3, T, V, M) what the encoder would get: the stream, with joints masked.
-        draws: (name of the slider, augmentation, its parameters), in the order of application.
+        draw: the parameters of each augmentation, in order.
     """
 
     pose: Tensor
     values: Tensor
-    draws: list[tuple[str, Op, Params]]
+    draw: list[Params]
 
 
 class Strengths(MutableMapping[str, float]):
@@ -125,7 +124,7 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         if not 0 <= index < len(clips):
             raise InputError(f"index must be in 0..{len(clips) - 1}, it is {index}.")
         self._set, self._layout, self._preprocess = clips, clips.layout, preprocess
-        self._names = ("original", *views.names)
+        self._growing, self._names = views, ("original", *views.names)
         self._make_sliders(views)
         self._make_choices(index, seed)
         self._load()
@@ -141,7 +140,7 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
     def _make_sliders(self, views: GrowingViews) -> None:
         self.masters = {name: _slider(name, float(s)) for name, s in zip(views.names, views.strengths, strict=True)}
         self.sliders: dict[str, Any] = {}
-        self._ladder: list[list[tuple[str, Op]]] = []
+        self._rungs: list[list[str]] = []  # the names of the augmentations of each set
         for ops in views.sets:
             rung = []
             for op in ops:
@@ -149,11 +148,10 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
                 while name in self.sliders or name in self.masters:
                     name, count = f"{type(op).__name__} {count}", count + 1
                 self.sliders[name] = _slider(name, 1.0)
-                rung.append((name, op))
-            self._ladder.append(rung)
-        self._words = {
-            name: ipywidgets.HTML(layout=ipywidgets.Layout(margin="-6px 0 2px 104px")) for name in self.sliders
-        }
+                rung.append(name)
+            self._rungs.append(rung)
+        note = {"margin": f"-8px 0 0 {_LABEL}", "min_height": "16px"}
+        self._words = {name: ipywidgets.HTML(layout=note) for name in self.sliders}
         self.strengths = Strengths({**self.masters, **self.sliders})
 
     def _make_choices(self, index: int, seed: int) -> None:
@@ -182,11 +180,11 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
 
     def _columns(self) -> Any:
         columns = []
-        for (_, master), rung in zip(self.masters.items(), self._ladder, strict=True):
+        for master, rung in zip(self.masters.values(), self._rungs, strict=True):
             master.style.handle_color = "#1670b8"
-            inner = [widget for name, _ in rung for widget in (self.sliders[name], self._words[name])]
+            inner = [widget for name in rung for widget in (self.sliders[name], self._words[name])]
             columns.append(ipywidgets.VBox([master, *inner], layout={"padding": "0 10px 0 0"}))
-        grid = {"width": "100%", "grid_template_columns": "repeat(auto-fit, minmax(290px, 1fr))"}
+        grid = {"width": "100%", "grid_template_columns": "repeat(auto-fit, minmax(250px, 1fr))"}
         return ipywidgets.GridBox(columns, layout=grid)
 
     def _listen(self) -> None:
@@ -216,8 +214,16 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
     # what it does
 
     def _load(self) -> None:
-        x = self._set.clips([self.clip.value])
+        rows = [self.clip.value]
+        if any(isinstance(op, SkeleAdaIN) for ops in self._growing.sets for op in ops):
+            rows.append(self._partner(self.clip.value))
+        x = self._set.clips(rows)
         self._clip = x if self._preprocess is None else self._preprocess.apply(x, self._layout)
+
+    def _partner(self, index: int) -> int:
+        """A clip of another class where there is one: whose style is taken."""
+        others = np.flatnonzero(self._set.y != self._set.y[index])
+        return int(others[0]) if len(others) else (index + 1) % len(self._set)
 
     def _refresh(self) -> None:
         self._views = self._compute()
@@ -241,22 +247,25 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         self.seed.value = (self.seed.value + 1) % _SEEDS
 
     def _compute(self) -> list[View]:
-        return [self._view(rungs) for rungs in range(len(self._ladder) + 1)]
+        original = View(self._clip[0], to_stream(self._clip, self.stream.value, self._layout)[0], [])
+        return [original, *(self._view(view) for view in range(len(self._growing)))]
 
-    def _view(self, rungs: int) -> View:
-        """The clip under the first `rungs` sets."""
-        draws = [
-            (name, op, op.sample(tuple(self._clip.shape), self._strength(number, name), self._generator(number, place)))
-            for number, rung in enumerate(self._ladder[:rungs])
-            for place, (name, op) in enumerate(rung)
-        ]
-        pose = self._clip
-        for _, op, params in draws:
-            pose = pose if op.after_stream else op.apply(pose, params)
-        values = to_stream(pose, self.stream.value, self._layout)
-        for _, op, params in draws:
-            values = op.apply(values, params) if op.after_stream else values
-        return View(pose[0], values[0], draws)
+    def _view(self, view: int) -> View:
+        """One view of the clip, with the sliders' strengths."""
+        poses: list[Tensor] = []
+
+        def stream(x: Tensor) -> Tensor:
+            poses.append(x)
+            return to_stream(x, self.stream.value, self._layout)
+
+        places = [(number, place) for number, rung in enumerate(self._rungs[: view + 1]) for place in range(len(rung))]
+        draw = [self._sample(number, place) for number, place in places]
+        values = self._growing.apply_view(view, self._clip, draw, stream)
+        return View(poses[0][0], values[0], draw)
+
+    def _sample(self, number: int, place: int) -> Params:
+        op, name = self._growing.sets[number][place], self._rungs[number][place]
+        return op.sample(tuple(self._clip.shape), self._strength(number, name), self._generator(number, place))
 
     def _strength(self, number: int, name: str) -> float:
         return float(list(self.masters.values())[number].value * self.sliders[name].value)
@@ -280,8 +289,14 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
                 vectors_from="parent" if stream == "bone" else "joint",
                 gain=_GAIN[stream],
             )
-        for name, _, params in self._views[-1].draws:
-            self._words[name].value = f"<small>{html.escape(words(params))}</small>"
+        for name, op, params in self._drawn():
+            said = words(op, params, self._clip.shape[2], self._layout)
+            self._words[name].value = f"<small>{html.escape(said)}</small>"
+
+    def _drawn(self) -> list[tuple[str, Op, Params]]:
+        """(slider, augmentation, parameters) of all sets; every view has the same."""
+        names = [name for rung in self._rungs for name in rung]
+        return list(zip(names, self._growing.chain(len(self._rungs) - 1), self._views[-1].draw, strict=True))
 
     def _shown(self, hidden: list[NDArray[np.bool_]]) -> list[Tensor]:
         """The values; a masked joint where it would be, to be drawn hollow."""

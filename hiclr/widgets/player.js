@@ -118,7 +118,6 @@ class Body {
   /** Project the joints; false when nobody is there. */
   place(view, lens, frame, person) {
     const { data, points, foot, masked } = this;
-    masked.fill(0);
     this.start = (((view * data.frames + frame) * data.persons + person) * data.joints) * 3;
     let present = false;
     for (let v = 0; v < data.joints; v++) {
@@ -204,7 +203,7 @@ class Body {
     for (let c = 0; c < 3; c++) {
       length += (data.positions[metres(bone[0]) + c] - data.positions[metres(bone[1]) + c]) ** 2;
     }
-    const radius = Math.max(0.62 * Math.sqrt(length) * data.scale * this.pixels * points[h + 3], 2);
+    const radius = Math.max(0.5 * Math.sqrt(length) * data.scale * this.pixels * points[h + 3], 2);
     const reach = Math.hypot(points[h] - points[n], points[h + 1] - points[n + 1]) || 1;
     const push = Math.min(radius * 0.35, reach) / reach;
     g.beginPath();

@@ -1,23 +1,145 @@
 """What was drawn, in words: "22° about y"."""
 
-from torch import Tensor
+from functools import singledispatch
+from typing import Any
 
-from hiclr.augmentations.base import Params
+import torch
+
+from hiclr.augmentations import (
+    AxisMask,
+    Blur,
+    CropResize,
+    Flip,
+    JointMask,
+    Mirror,
+    Noise,
+    Op,
+    Params,
+    Rotate,
+    Scale,
+    Shear,
+    SkeleAdaIN,
+    TemporalCrop,
+    Yaw,
+)
+from hiclr.skeleton import Layout
 
 __all__ = ["words"]
 
-_MOST = 4  # numbers of a parameter that are still read
+_AXES = "xyz"
+_MOST = 4  # numbers, or joints, that are still read
+_OFF = "off in this draw"
 
 
-def words(params: Params) -> str:
-    """The parameters that were drawn for the first clip."""
-    parts = []
-    for name, value in params.items():
-        mine = value[0]
-        if mine.numel() <= _MOST:
-            parts.append(f"{name} {_numbers(mine)}")
-    return ", ".join(parts)
+def words(op: Op, params: Params, frames: int, layout: Layout) -> str:
+    """What an augmentation does to the first clip.
+
+    Args:
+        op: the augmentation.
+        params: what it drew.
+        frames: T.
+        layout: for the joints' names.
+
+    Returns:
+        A short text; numbers of a few parameters for an augmentation that is not known here.
+    """
+    mine = {name: value[0] for name, value in params.items()}
+    if "on" in mine and not mine["on"]:
+        return _OFF
+    return _say(op, mine, frames, layout)
 
 
-def _numbers(value: Tensor) -> str:
-    return " ".join(f"{v:.2f}".rstrip("0").rstrip(".") for v in value.flatten().float().tolist())
+@singledispatch
+def _say(op: Any, mine: Params, frames: int, layout: Layout) -> str:  # noqa: ARG001 - one signature for all
+    few = {name: value for name, value in mine.items() if value.numel() <= _MOST}
+    return ", ".join(f"{name} {' '.join(map(_number, value.flatten().tolist()))}" for name, value in few.items())
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".").replace("-", "−")
+
+
+def _percent(value: Any) -> str:
+    return f"{float(value):.0%}".replace("%", " %")
+
+
+@_say.register
+def _(_: Rotate, mine: Params, __: int, ___: Layout) -> str:
+    degrees = mine["degrees"]
+    axis = int(degrees.abs().argmax())
+    more = ", a little about the others" if degrees.count_nonzero() > 1 else ""
+    return f"{_number(round(float(degrees[axis]), 1))}° about {_AXES[axis]}{more}"
+
+
+@_say.register
+def _(_: Yaw, mine: Params, __: int, ___: Layout) -> str:
+    return f"{_number(round(float(mine['degrees'][0]), 1))}° about y"
+
+
+@_say.register
+def _(_: Shear, mine: Params, __: int, ___: Layout) -> str:
+    slant = mine["matrix"] - torch.eye(3)
+    largest = slant.flatten().abs().argsort(descending=True)[:2].tolist()
+    terms = [(i // 3, i % 3, float(slant[i // 3, i % 3])) for i in largest]
+    return "largest: " + ", ".join(f"{_AXES[to]} {value:+.2f} {_AXES[of]}".replace("-", "−") for to, of, value in terms)
+
+
+@_say.register
+def _(_: Scale, mine: Params, __: int, ___: Layout) -> str:
+    return f"size × {float(mine['factor']):.2f}"
+
+
+@_say.register
+def _(op: TemporalCrop, mine: Params, frames: int, _: Layout) -> str:
+    shift = float(mine["start"]) - frames // op.padding
+    far = round(abs(shift), 1)
+    return f"starts {_number(far)} frame{'s' * (far != 1)} {'later' if shift >= 0 else 'earlier'}"
+
+
+@_say.register
+def _(_: CropResize, mine: Params, __: int, ___: Layout) -> str:
+    start, kept = float(mine["start"]), float(mine["kept"])
+    return f"{_percent(start)} to {_percent(start + kept)} of the clip"
+
+
+@_say.register
+def _(_: Noise, mine: Params, __: int, ___: Layout) -> str:
+    return f"{_number(round(1000 * float(mine['noise'].std()), 1))} mm at each coordinate"
+
+
+@_say.register
+def _(_: Blur, mine: Params, __: int, ___: Layout) -> str:
+    return f"sigma {float(mine['sigma']):.1f} frames, {_percent(mine['amount'])} blended in"
+
+
+@_say.register
+def _(_: AxisMask, mine: Params, __: int, ___: Layout) -> str:
+    return f"{_AXES[int(mine['axis'])]} at {_percent(1 - mine['amount'])}"
+
+
+@_say.register
+def _(_: Flip, mine: Params, __: int, ___: Layout) -> str:
+    return f"left and right changed places, {_percent(mine['amount'])} of the way"
+
+
+@_say.register
+def _(_: Mirror, mine: Params, __: int, ___: Layout) -> str:
+    return f"mirror image, {_percent(mine['amount'])} of the way"
+
+
+@_say.register
+def _(_: JointMask, mine: Params, __: int, layout: Layout) -> str:
+    mask = mine["mask"]  # (T or 1, V)
+    count, share = int((mask[0] > 0).sum()), float(mask.max())
+    if not count:
+        return "no joint hidden"
+    faded = "hidden" if share == 1 else f"faded to {_percent(1 - share)}"
+    if len(mask) > 1:
+        return f"{count} joint{'s' * (count != 1)} {faded}, others in each frame"
+    names = [layout.joints[v] for v in mask[0].nonzero().flatten().tolist()]
+    return f"{', '.join(names[:_MOST])}{', …' * (len(names) > _MOST)} {faded}"
+
+
+@_say.register
+def _(_: SkeleAdaIN, mine: Params, __: int, ___: Layout) -> str:
+    return f"{_percent(mine['amount'])} of another clip's style"
