@@ -189,6 +189,13 @@ def test_no_text_leaves_the_picture(name: str) -> None:
             assert box.x0 >= -1 and box.y0 >= -1 and box.x1 <= width + 1 and box.y1 <= height + 1, text.get_text()
 
 
+def test_synthetic_is_said_once() -> None:
+    assert style.titled("a set", True) == "a set (synthetic)"
+    assert style.titled("synthetic: 9 clips", True) == "synthetic: 9 clips"
+    assert style.titled("", True) == "(synthetic)"
+    assert style.titled("a set") == "a set"
+
+
 def test_hidden_signs_in_names_become_spaces() -> None:
     assert style.label("a\nb\x00c\u202ed") == "a b c d"
     assert style.label("x" * 50, 10) == "xxxxxx…xxx"
@@ -240,6 +247,15 @@ def test_the_front_view_shows_the_face(degrees: float) -> None:
     assert toes > 0
 
 
+@pytest.mark.parametrize("degrees", [0, 90, 200])
+def test_two_persons_are_seen_beside_each_other(degrees: float) -> None:
+    x = skeletons.project(clip(persons=2), degrees)  # one metre apart
+    figure = skeletons.strip(x, NTU_25, 1)
+    second, first = bones(figure)  # the first person is drawn last, on top
+    feet = [np.array(c.get_segments())[..., 0].mean() for c in (first, second)]
+    assert feet[1] - feet[0] == pytest.approx(np.cos(np.radians(30)))
+
+
 def test_an_absent_person_is_not_drawn() -> None:
     x = clip(persons=2)
     x[:, 6:, :, 1] = 0
@@ -265,6 +281,18 @@ def test_poses_stand_apart(figure: Callable[[], style.Figure]) -> None:
         points = np.concatenate([np.array(c.get_segments()).reshape(-1, 2) for c in drawn[2 * i : 2 * i + 2]])
         spans.append((points[:, 0].min(), points[:, 0].max()))
     assert all(right < left for (_, right), (left, _) in pairwise(spans))
+
+
+def test_a_wide_clip_of_a_contact_sheet_shows_fewer_poses() -> None:
+    x = np.stack([clip(persons=2)] * 3).astype(np.float32)
+    x[:2, ..., 1] = 0
+    x[2, 0, ..., 1] += 1.5
+    figure = skeletons.contact_sheet(SkeletonSet.from_arrays(x, [0, 1, 2]), view=0)
+    drawn = [[c for c in axes.collections if c.get_gid() == "bones"] for axes in figure.axes]
+    assert [len(collections) for collections in drawn[:2]] == [3, 3] and len(drawn[2]) in (2, 4)  # two persons a pose
+    for axes, collections in zip(figure.axes, drawn, strict=True):
+        points = np.concatenate([np.array(c.get_segments()).reshape(-1, 2) for c in collections])
+        assert axes.get_xlim()[0] <= points[:, 0].min() and points[:, 0].max() <= axes.get_xlim()[1]
 
 
 def test_the_ladder_keeps_one_scale_and_shows_masked_joints_hollow() -> None:

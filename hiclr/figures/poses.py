@@ -26,6 +26,7 @@ __all__ = [
     "pick_frames",
     "presence",
     "project",
+    "side_by_side",
     "view_angle",
 ]
 
@@ -78,8 +79,22 @@ def project(x: Floats, degrees: float) -> Floats:
     return np.stack([cos * x[0] + sin * x[2], x[1], cos * x[2] - sin * x[0]])
 
 
+def side_by_side(x: Floats, layout: Layout) -> float | None:
+    """Degrees about y that put the second person to the right of the first, in the first frame that has both."""
+    present = presence(x)
+    frames = np.flatnonzero(present[:, :2].all(axis=1))
+    if x.shape[3] < 2 or not len(frames):
+        return None
+    between = x[:, frames[0], layout.root, 1] - x[:, frames[0], layout.root, 0]
+    return float(np.degrees(np.arctan2(between[2], between[0])))
+
+
 def view_angle(x: Floats, layout: Layout, view: float | None) -> float:
-    return front(x, layout) + _THREE_QUARTER if view is None else view
+    """The asked angle; else a three-quarter view of the first person, or of two beside each other: degrees about y."""
+    if view is not None:
+        return view
+    beside = side_by_side(x, layout)
+    return (front(x, layout) if beside is None else beside) + _THREE_QUARTER
 
 
 def pick_frames(present: Bools, count: int) -> NDArray[np.int64]:

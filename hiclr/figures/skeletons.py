@@ -59,7 +59,7 @@ def strip(
         frames: how many poses, evenly over the frames in which anyone is present.
         title: above.
         view: degrees about y from which to look, 0 being x to the right; when left out, 30 off the front of the
-            first person.
+            first person, or off the line from the first person to the second.
         synthetic: say so in the title.
 
     Raises:
@@ -114,10 +114,10 @@ def contact_sheet(
     Args:
         clips: the set.
         indices: which clips; when left out, the first of each class.
-        poses: poses per clip, evenly over time.
+        poses: poses per clip, evenly over time; fewer where they would run into each other.
         columns: clips in a row; chosen from their number when left out.
         title: the set's source when left out.
-        view: as for `strip`; when left out, each clip 30 degrees off its own front.
+        view: as for `strip`; when left out, chosen for each clip.
 
     Raises:
         InputError: no clip, or one that is not finite.
@@ -131,7 +131,7 @@ def contact_sheet(
     wide = extents[:, 1] - extents[:, 0]
     step = max(min(wide.max(), 1.3 * float(np.quantile(wide, 0.9))), 0.25 * tall) + 0.02 * tall
     height = 1.09 * tall
-    columns = min(columns or (4 if len(chosen) <= 8 else 5), len(chosen))
+    columns = min(columns or _columns(len(chosen)), len(chosen))
     rows = -(-len(chosen) // columns)
     inches, step = _fit((WIDTH - 0.3) / columns, height, step, poses, 0.8, 1.8)
     figure = new_figure(
@@ -141,15 +141,10 @@ def contact_sheet(
     for axes in grid.flat[len(chosen) :]:
         axes.set_axis_off()
     for axes, index, (x, present) in zip(grid.flat, chosen, cells, strict=False):
-        left, right, low, _ = extent(x, present)
-        for i in range(x.shape[1]):
-            at = (i * step - (left + right) / 2, -low)
-            draw_frame(axes, x[:, i], present[i], clips.layout, at, line_size(inches / height))
+        _draw_cell(axes, x, present, clips.layout, step * poses, line_size(inches / height))
         bare(axes)
         axes.axhline(-0.02 * tall, color=RULE, lw=1, zorder=0)
-        axes.set(
-            xticks=[], yticks=[], xlim=(-step / 2, (poses - 0.5) * step), ylim=(-0.05 * tall, height - 0.05 * tall)
-        )
+        axes.set(xticks=[], yticks=[], xlim=(0, step * poses), ylim=(-0.05 * tall, height - 0.05 * tall))
         _class_title(axes, int(clips.y[index]), clips.classes[int(clips.y[index])])
     limb_legend(figure, clips.layout, persons=any(present[:, 1:].any() for _, present in cells))
     return figure
@@ -158,6 +153,22 @@ def contact_sheet(
 def _frame_ticks(axes: Any, places: Sequence[float], frames: NDArray[np.int64]) -> None:
     axes.set_xticks(places, [f"{t}" for t in frames])
     axes.set_xlabel("frame")
+
+
+def _draw_cell(axes: Any, x: Floats, present: Bools, layout: Layout, width: float, size: float) -> None:
+    """The poses of one clip side by side, `width` metres for all; fewer of them where two people stand far apart."""
+    left, right, low, _ = extent(x, present)
+    poses = x.shape[1]
+    fitting = int(np.clip(width // max(1.02 * (right - left), 1e-6), 1, poses))
+    shown = [poses // 2] if fitting == 1 else np.linspace(0, poses - 1, fitting).round().astype(int)
+    for place, i in enumerate(shown):
+        at = ((place + 0.5) * width / fitting - (left + right) / 2, -low)
+        draw_frame(axes, x[:, i], present[i], layout, at, size)
+
+
+def _columns(count: int) -> int:
+    """Cells in a row: the fewest empty cells at the end."""
+    return 4 if count <= 8 else min((5, 4, 6), key=lambda columns: -count % columns)
 
 
 def _one_per_class(clips: SkeletonSet) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ and `label` makes any string one short printable line.
 
 import functools
 import io
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -108,9 +109,9 @@ def label(text: object, limit: int = 32) -> str:
 
 
 def titled(title: str, synthetic: bool = False, limit: int = 110) -> str:
-    """A title as one line, with "(synthetic)" where the clips were generated."""
+    """A title as one line, with "(synthetic)" where the clips were generated and the title does not say it."""
     line = label(title, limit)
-    return f"{line} (synthetic)".strip() if synthetic and "(synthetic)" not in line else line
+    return f"{line} (synthetic)".strip() if synthetic and not re.search(r"\bsynthetic\b", line) else line
 
 
 def numbers(values: Any) -> NDArray[np.float64]:
