@@ -119,6 +119,13 @@ def test_the_first_look_is_from_the_front(degrees: float):
     assert (np.sin(facing), np.cos(facing)) == pytest.approx((front[0], front[2]), abs=1e-6)
 
 
+def test_two_persons_are_seen_from_the_side():
+    clip = standing(persons=2)
+    clip[..., 1] = clip[..., 0] + np.array([0, 0, 2], dtype=np.float32)[:, None, None]  # behind one another along z
+    facing = place_of(clip, SIX).facing
+    assert abs(np.sin(facing)) == pytest.approx(1)  # seen along x
+
+
 def test_a_clip_without_anyone_still_has_a_place():
     assert place_of(np.zeros((3, 4, 6, 2), dtype=np.float32), SIX).radius == 1.0
 
@@ -411,7 +418,7 @@ SAID = [
     ),  # 1 cm x √2
     (ops.Noise(), {"on": ~ONE.bool(), "noise": torch.zeros(1, 9)}, "off in this draw"),
     (ops.Blur(), {"on": ONE.bool(), "sigma": 1.26 * ONE, "amount": 0.5 * ONE}, "sigma 1.3 frames, 50 % blended in"),
-    (ops.AxisMask(), {"on": ONE.bool(), "axis": torch.tensor([2]), "amount": 0.75 * ONE}, "z at 25 %"),
+    (ops.AxisMask(), {"on": ONE.bool(), "axis": torch.tensor([2]), "amount": 0.75 * ONE}, "z shrunk to 25 %"),
     (ops.Flip(SIX), {"on": ONE.bool(), "amount": ONE}, "left and right changed places, 100 % of the way"),
     (ops.Mirror(SIX), {"on": ONE.bool(), "amount": 0.5 * ONE}, "mirror image, 50 % of the way"),
     (ops.JointMask(), {"mask": torch.tensor([[[0, 1.0, 0, 0, 1, 0]]])}, "head, foot_l hidden"),

@@ -157,7 +157,7 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
     def _make_choices(self, index: int, seed: int) -> None:
         y = self._set.y
         present = [(label(self._set.classes[c], 40), int(c)) for c in np.unique(y)]
-        wide, narrow = {"width": "auto", "max_width": "320px"}, {"width": "110px"}
+        wide, narrow = {"width": "auto", "max_width": "360px"}, {"width": "110px"}
         own = self._clips_of(int(y[index]))
         self.action = ipywidgets.Dropdown(options=present, value=int(y[index]), description="class", layout=wide)
         self.clip = ipywidgets.Dropdown(options=own, value=index, description="clip", layout=wide)
@@ -320,4 +320,5 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
             name: view.values if self.stream.value == "joint" else view.pose
             for name, view in zip(self._names, self._views, strict=True)
         }
-        return skeletons.ladder(rows, self._layout, title=self.describe(), synthetic=self._set.synthetic)
+        title = f"{self._set.names[self.clip.value]}, {self.stream.value} stream, draw {self.seed.value}"
+        return skeletons.ladder(rows, self._layout, title=title, synthetic=self._set.synthetic)

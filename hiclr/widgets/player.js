@@ -553,7 +553,7 @@ class PlayerView {
   tones({ left, right }, theme, person) {
     const mixed = (colour, percent, other) => `color-mix(in srgb, ${colour} ${percent}%, ${other})`;
     const own = theme.dark ? [mixed(left, 85, "#fff"), mixed(right, 62, "#fff")] : [left, right];
-    const [l, r, m] = [...own, theme.ink].map((colour) => (person ? mixed(colour, 48, theme.paper) : colour));
+    const [l, r, m] = [...own, theme.ink].map((colour) => (person ? mixed(colour, theme.dark ? 62 : 48, theme.paper) : colour));
     return { left: l, right: r, middle: m };
   }
 

@@ -46,7 +46,7 @@ class Place(NamedTuple):
         target: the point in the middle of the picture, metres.
         radius: half the height of what is shown, metres.
         floor: height of the floor, metres.
-        facing: the direction that the first person faces, radians about y, 0 being +z.
+        facing: the side to look from, radians about y, 0 being +z.
     """
 
     target: tuple[float, float, float]
@@ -118,12 +118,18 @@ def _hidden(clips: Sequence[NDArray[np.float32]], layout: Layout) -> list[NDArra
 
 
 def _facing(x: NDArray[np.float32], layout: Layout) -> float:
-    """The direction the first person faces in their first frame: up × (left to right), over all pairs of joints."""
-    there = np.flatnonzero((x[..., 0] != 0).any(axis=(0, 2)))
-    if not layout.pairs or not len(there):
-        return np.pi  # as sensors give it: the person looks at the sensor, which looks along +z
-    left, right = np.array(layout.pairs).T
-    across = (x[:, there[0], right, 0] - x[:, there[0], left, 0]).sum(axis=1)
+    """The side to look from first: that of the first person's front; with two persons, across the line between them."""
+    here = (x != 0).any(axis=(0, 2))  # (T, M)
+    both = np.flatnonzero(here[:, :2].all(axis=1)) if here.shape[1] > 1 else np.array([], dtype=int)
+    alone = np.flatnonzero(here[:, 0])
+    if len(both):
+        one, two = x[:, both[0], :, 0].mean(axis=1), x[:, both[0], :, 1].mean(axis=1)
+        across = two - one
+    elif layout.pairs and len(alone):
+        left, right = np.array(layout.pairs).T
+        across = (x[:, alone[0], right, 0] - x[:, alone[0], left, 0]).sum(axis=1)  # the front is up × across
+    else:
+        across = np.array([1.0, 0.0, 0.0])  # as sensors give it: who faces the sensor looks along -z
     return float(np.arctan2(across[2], -across[0])) if across[[0, 2]].any() else np.pi
 
 

@@ -114,7 +114,7 @@ def _(_: Blur, mine: Params, __: int, ___: Layout) -> str:
 
 @_say.register
 def _(_: AxisMask, mine: Params, __: int, ___: Layout) -> str:
-    return f"{_AXES[int(mine['axis'])]} at {_percent(1 - mine['amount'])}"
+    return f"{_AXES[int(mine['axis'])]} shrunk to {_percent(1 - mine['amount'])}"
 
 
 @_say.register
