@@ -246,7 +246,7 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of positions, labels, names and layout, in hex: equal content, equal fingerprint, wherever it lies."""
+        """SHA-256 of positions, labels, names and layout, in hex: equal wherever the same content lies."""
         digest = hashlib.sha256()
         layout = [self.layout.joints, self.layout.parents, self.layout.pairs, self.layout.centre]
         digest.update(json.dumps([list(self.x.shape), self.names, self.classes, layout]).encode())

@@ -1,0 +1,318 @@
+"""Sets on disk: the interchange npz, and a folder of `.npy` that is memory-mapped."""
+
+import io
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hiclr.datasets.base import Ids, SkeletonSet
+from hiclr.errors import InputError
+from hiclr.skeleton import LAYOUTS, NTU_25, Layout, match_layout
+
+__all__ = ["from_mapping", "is_folder", "open_folder", "open_npz", "save_set"]
+
+Arrays = Mapping[str, NDArray[Any]]
+
+_WANTED = "x (N, 3, T, V, M) float32 and y (N,) int64"
+_SPLITS = {
+    "test_subjects": ("subject", "cross-subject"),
+    "test_cameras": ("camera", "cross-view"),
+    "test_setups": ("setup", "cross-setup"),
+    "test_styles": ("subject", "cross-style"),
+}
+_FAR = 1e4  # metres; beyond it lies no room, only a broken file
+_BLOCK = 512
+
+
+def open_npz(path: Path) -> SkeletonSet:
+    """A set from one npz; keys as data/README.md lists them. Nothing in it is ever unpickled.
+
+    Raises:
+        InputError: the file, the key, the shape wanted and the shape that came.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: _member(file, key, path.name) for key in file.files}
+    except (OSError, EOFError, zipfile.BadZipFile, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path.name} is no readable npz ({error}). Copy or download it again.") from error
+    return from_mapping(arrays, path.name)
+
+
+def _member(file: Any, key: str, name: str) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = file[key]
+    except ValueError as error:
+        raise InputError(_objects(name, key)) from error
+    except (zipfile.BadZipFile, OSError, EOFError) as error:
+        raise InputError(f"{name}: {key!r} cannot be read ({error}). Copy or download the file again.") from error
+    return array
+
+
+def _objects(name: str, key: str) -> str:
+    return (
+        f"{name}: {key!r} holds Python objects, which could run code when read; they are refused. Save it again as "
+        f"plain numbers or text: np.asarray(values, dtype=np.int64) or np.asarray(words, dtype=str)."
+    )
+
+
+def is_folder(path: Path) -> bool:
+    """A folder written by `save_set`."""
+    return path.is_dir() and (path / "x.npy").is_file()
+
+
+def open_folder(path: Path) -> SkeletonSet:
+    """A set from a folder of `.npy`; x stays on the disk, read as needed.
+
+    Raises:
+        InputError: as `open_npz`; a file shorter than its header says is refused before it is mapped.
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    for file in sorted(path.glob("*.npy")):
+        try:
+            arrays[file.stem] = np.load(file, mmap_mode="r" if file.stem == "x" else None, allow_pickle=False)
+        except (OSError, EOFError, ValueError) as error:
+            if "pickle" in str(error) or "Object arrays" in str(error) or "object" in str(error):
+                raise InputError(_objects(f"{path.name}/{file.name}", file.stem)) from error
+            raise InputError(
+                f"{path.name}/{file.name} is shorter than it says or no npy file ({error}). Prepare the set again."
+            ) from error
+    meta = path / "meta.json"
+    more: dict[str, Any] = {}
+    if meta.is_file():
+        try:
+            more = json.loads(meta.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"{path.name}/meta.json is no JSON ({error}). Prepare the set again.") from error
+    text = {key: np.asarray(value) for key, value in more.items() if key not in arrays}
+    return from_mapping({**arrays, **text}, path.name)
+
+
+def from_mapping(arrays: Arrays, source: str) -> SkeletonSet:
+    """A set from the arrays of an interchange file.
+
+    Args:
+        arrays: key -> array.
+        source: for messages and titles.
+
+    Raises:
+        InputError: naming the key, what was wanted, what came.
+    """
+    missing = [key for key in ("x", "y") if key not in arrays]
+    if missing:
+        raise InputError(
+            f"{source} has no key {missing[0]!r}. Wanted: {_WANTED}. It has: {', '.join(sorted(arrays)) or 'nothing'}."
+        )
+    for key, array in arrays.items():
+        if array.dtype == object:
+            raise InputError(_objects(source, key))
+    x = arrays["x"]
+    if x.dtype.kind not in "fiu":
+        raise InputError(f"{source}: x must hold numbers, its type is {x.dtype}.")
+    if x.ndim != 5 or x.shape[1] != 3:
+        raise InputError(_wrong_shape(source, x.shape))
+    x = x if x.dtype == np.float32 else np.asarray(x, dtype=np.float32)
+    count = len(x)
+    names = _texts(arrays, "names")
+    try:
+        made = SkeletonSet.from_arrays(
+            x,
+            _labels(arrays, source),
+            layout=_layout(arrays, x.shape[3], source),
+            classes=_texts(arrays, "classes"),
+            names=names,
+            ids={key: _ids(arrays, key, source) for key in ("subject", "camera", "setup") if key in arrays},
+            length=_ids(arrays, "length", source) if "length" in arrays else None,
+            protocols=_protocols(arrays, count, source),
+            source=str(arrays["source"]) if "source" in arrays else source,
+            synthetic=bool(arrays["synthetic"]) if "synthetic" in arrays else False,
+            preprocessing=tuple(_texts(arrays, "preprocessing") or ()),
+        )
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
+    _check_lengths(made, source)
+    if not isinstance(x, np.memmap):
+        check_positions(made, source)
+    return made
+
+
+def _wrong_shape(source: str, shape: tuple[int, ...]) -> str:
+    hint = ""
+    if len(shape) == 4:
+        hint = " One person only? Add the last axis: x[..., None]."
+    elif len(shape) == 5 and 3 in shape:
+        hint = f" Axis {shape.index(3)} has the 3 coordinates: np.moveaxis(x, {shape.index(3)}, 1) puts them second."
+    return f"{source}: x must have shape (N, 3, T, V, M); it has shape {shape}.{hint}"
+
+
+def _labels(arrays: Arrays, source: str) -> NDArray[Any]:
+    y = arrays["y"]
+    if y.dtype.kind == "f" and np.isfinite(y).all() and (y == np.round(y)).all():
+        y = y.astype(np.int64)
+    if y.dtype.kind not in "iuUS":
+        raise InputError(f"{source}: y must hold integers or words, its type is {y.dtype}.")
+    classes = arrays.get("classes")
+    if classes is not None and y.dtype.kind in "iu" and y.size and y.min() == 1 and y.max() == len(classes):
+        y = y - 1  # counted from 1: the highest label is the number of classes
+    return y
+
+
+def _texts(arrays: Arrays, key: str) -> list[str] | None:
+    return [str(text) for text in arrays[key].ravel()] if key in arrays else None
+
+
+def _ids(arrays: Arrays, key: str, source: str) -> Ids:
+    values = arrays[key]
+    if values.dtype.kind not in "iub":
+        raise InputError(f"{source}: {key} must hold integers, its type is {values.dtype}.")
+    return values.astype(np.int64)
+
+
+def _layout(arrays: Arrays, joints: int, source: str) -> Layout:
+    name = str(arrays["layout"]) if "layout" in arrays and arrays["layout"].ndim == 0 else None
+    names = _texts(arrays, "joint_names")
+    if names is not None and "parents" in arrays:
+        pairs = arrays["pairs"].tolist() if "pairs" in arrays else None
+        known = match_layout(names, arrays["parents"].tolist(), name)
+        if known.name in LAYOUTS or (pairs is None and "centre" not in arrays):
+            return known
+        centre = int(arrays["centre"]) if "centre" in arrays else None
+        return match_layout(names, arrays["parents"].tolist(), name, pairs, centre)
+    if name is not None and name in LAYOUTS:
+        return LAYOUTS[name]
+    if joints == NTU_25.num_joints:
+        return NTU_25
+    raise InputError(
+        f"{source}: x has {joints} joints, and nothing says which. Add joint_names ({joints},) and parents "
+        f"({joints},), or layout, one of: {', '.join(LAYOUTS)}."
+    )
+
+
+def _protocols(arrays: Arrays, count: int, source: str) -> dict[str, NDArray[np.bool_]]:
+    found: dict[str, NDArray[np.bool_]] = {}
+    for key, array in arrays.items():
+        if key.startswith("protocol."):
+            found[key.removeprefix("protocol.")] = array.astype(bool)
+    if "test" in arrays:
+        test = arrays["test"]
+        if test.shape != (count,) or test.dtype.kind not in "biu":
+            raise InputError(f"{source}: test must be ({count},) bool, it is {test.shape} {test.dtype}.")
+        found.setdefault("test", test.astype(bool))
+    for key, (ids, name) in _SPLITS.items():
+        if key in arrays:
+            if ids not in arrays:
+                raise InputError(f"{source} has {key} but no {ids!r} (N,), in which those ids are looked up.")
+            found.setdefault(name, np.isin(arrays[ids], arrays[key]))
+    return found
+
+
+def _check_lengths(clips: SkeletonSet, source: str) -> None:
+    if clips.length is None:
+        return
+    bad = np.flatnonzero(clips.length < 1)
+    if len(bad):
+        listed = ", ".join(f"{clips.names[i]} (clip {i}): {int(clips.length[i])}" for i in bad[:5])
+        raise InputError(
+            f"{source}: length must be at least 1 frame, it is not in {len(bad)} clips: {listed}. Drop these clips or "
+            "give their true length. (A length above T is read as the frames before resampling.)"
+        )
+
+
+def check_positions(clips: SkeletonSet, source: str) -> None:
+    """Refuse positions that are no positions.
+
+    Raises:
+        InputError: naming clip, frame and joint of what is NaN, infinite or farther than 10 km away.
+    """
+    faults = []
+    for start in range(0, len(clips), _BLOCK):
+        block = np.asarray(clips.x[start : start + _BLOCK])
+        with np.errstate(invalid="ignore"):
+            wrong = ~(np.abs(block) < _FAR)
+        for clip in np.flatnonzero(wrong.any(axis=(1, 2, 3, 4))):
+            _, frame, joint, _ = (int(i) for i in np.argwhere(wrong[clip])[0])
+            value = block[clip][tuple(np.argwhere(wrong[clip])[0])]
+            name = clips.layout.joints[joint]
+            faults.append(f"{clips.names[start + clip]}: frame {frame}, joint {joint} ({name}) is {value}")
+    if faults:
+        more = f", and {len(faults) - 10} clips more" if len(faults) > 10 else ""
+        raise InputError(
+            f"{source}: {len(faults)} clips hold positions that are not finite or absurdly far (over 10 km): "
+            f"{'; '.join(faults[:10])}{more}. Repair or drop these clips; positions are metres."
+        )
+
+
+def save_set(clips: SkeletonSet, path: Path | str) -> None:
+    """Write a set: one npz when the name ends in .npz, otherwise a folder of `.npy` that is mapped when opened.
+
+    The old file or folder of that name is replaced in the end and at once; until then it is untouched.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    small = _small_arrays(clips)
+    if target.suffix == ".npz":
+        buffer = io.BytesIO()
+        np.savez(buffer, **{"x": np.asarray(clips.x), **small})  # type: ignore[arg-type]
+        _replace_file(target, buffer.getbuffer())
+        return
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
+        made = Path(scratch) / "set"
+        made.mkdir()
+        _write_mapped(clips, made / "x.npy")
+        for key, array in small.items():
+            np.save(made / f"{key}.npy", array, allow_pickle=False)
+        meta = {"format": "hiclr", "fingerprint": clips.fingerprint}
+        (made / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+        if target.exists():
+            shutil.move(target, Path(scratch) / "old")
+        made.replace(target)
+
+
+def _write_mapped(clips: SkeletonSet, path: Path) -> None:
+    mapped = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=clips.x.shape)
+    for start in range(0, len(clips), _BLOCK):
+        mapped[start : start + _BLOCK] = clips.x[start : start + _BLOCK]
+    mapped.flush()
+
+
+def _replace_file(target: Path, data: Any) -> None:
+    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp", delete=False) as file:
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            Path(file.name).replace(target)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
+
+
+def _small_arrays(clips: SkeletonSet) -> dict[str, NDArray[Any]]:
+    layout = clips.layout
+    arrays: dict[str, Any] = {
+        "y": clips.y,
+        "names": np.array(clips.names, dtype=str),
+        "classes": np.array(clips.classes, dtype=str),
+        "layout": np.array(layout.name),
+        "joint_names": np.array(layout.joints, dtype=str),
+        "parents": np.array(layout.parents),
+        "pairs": np.array(layout.pairs, dtype=np.int64).reshape(-1, 2),
+        "centre": np.array(layout.centre),
+        "source": np.array(clips.source),
+        "synthetic": np.array(clips.synthetic),
+        "preprocessing": np.array(clips.preprocessing, dtype=str),
+        **clips.ids,
+        **{f"protocol.{name}": np.asarray(mask, dtype=bool) for name, mask in clips.protocols.items()},
+    }
+    if clips.length is not None:
+        arrays["length"] = clips.length
+    return arrays
