@@ -1,7 +1,8 @@
 // Maps of clips side by side: what is pointed at, picked or lassoed in one is marked in all.
 //
 // Pans and zooms are the reader's and stay here; a pick goes to the kernel, which shows the clip.
-// Texts reach the page through textContent and fillText alone: names from files are never read as markup.
+
+import { View, element, mixed, numbers } from "./page.js";
 
 const NEAR = 10; // CSS pixels within which the pointer means a point
 const TITLE = 24; // CSS pixels above each map
@@ -9,20 +10,6 @@ const GAP = 8;
 const NARROWEST = 220; // CSS pixels of one map; below that the maps wrap into rows
 const BEYOND = 0.35; // of its size that a map is painted beyond its edges, to be there when it is panned
 const PI2 = 2 * Math.PI;
-
-/** A bytes trait as numbers of `Type`; copied first, since a view may start at an odd address. */
-function numbers(model, name, Type) {
-  const bytes = model.get(name);
-  if (!bytes) return new Type(0);
-  return new Type(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
-}
-
-function element(tag, className, attributes = {}) {
-  const made = document.createElement(tag);
-  made.className = className;
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  return made;
-}
 
 /** The outline of a marker of `size` around (x, y); areas are about equal. */
 function outline(g, marker, x, y, size) {
@@ -129,54 +116,33 @@ class Chart {
   }
 }
 
-class ExplorerView {
+class ExplorerView extends View {
   constructor(model, el) {
-    this.model = model;
-    this.root = element("div", "sk-map", { "data-lm-suppress-shortcuts": "true" });
-    this.canvas = element("canvas", "sk-scatter", {
-      tabindex: "0", role: "img", "aria-keyshortcuts": "ArrowLeft ArrowRight Escape",
-    });
+    super(model, el, "sk-map", "sk-scatter", "ArrowLeft ArrowRight Escape");
     this.tip = element("div", "sk-tip", { "aria-hidden": "true" });
     this.legend = element("div", "sk-legend", { role: "group", "aria-label": "Classes; press to show some of them alone" });
     this.status = element("div", "sk-status", { "aria-live": "polite" });
-    this.root.append(this.canvas, this.tip, this.legend, this.status);
-    el.append(this.root);
-    this.g = this.canvas.getContext("2d");
+    this.root.append(this.tip, this.legend, this.status);
     this.hovered = -1;
-    this.draws = 0;
     this.alone = new Set(); // classes shown alone; none means all
     this.selected = new Set();
-    this.closing = new AbortController();
     this.listen();
     this.load();
     this.draw();
   }
 
   listen() {
-    const { model, canvas } = this;
-    const signal = this.closing.signal;
-    const on = (target, name, action, options = {}) => target.addEventListener(name, action, { signal, ...options });
-    this.watched = {
-      "change:revision": () => { this.load(); this.draw(); },
-      "change:picked": () => this.later(),
-      "change:height": () => this.later(),
-    };
-    for (const [name, action] of Object.entries(this.watched)) model.on(name, action);
-    on(canvas, "pointerdown", (event) => this.press(event));
-    on(canvas, "pointermove", (event) => this.move(event));
-    on(canvas, "pointerup", (event) => this.lift(event));
-    on(canvas, "pointercancel", () => { this.held = null; this.later(); });
-    on(canvas, "pointerleave", () => this.hover(-1));
-    on(canvas, "dblclick", (event) => this.home(event));
-    on(canvas, "wheel", (event) => this.wheel(event), { passive: false });
-    on(canvas, "keydown", (event) => this.key(event));
-    this.resizing = new ResizeObserver(() => this.draw());
-    this.resizing.observe(this.root);
-    // a theme arrives after its attribute has changed, when its style sheet is loaded
-    const themed = () => { this.later(); setTimeout(() => this.later(), 400); };
-    this.theming = new MutationObserver(themed);
-    this.theming.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-name", "data-jp-theme-light", "class"] });
-    on(window.matchMedia("(prefers-color-scheme: dark)"), "change", themed);
+    const { canvas } = this;
+    this.watch("revision", () => { this.load(); this.draw(); });
+    for (const name of ["picked", "height"]) this.watch(name, () => this.later());
+    this.on(canvas, "pointerdown", (event) => this.press(event));
+    this.on(canvas, "pointermove", (event) => this.move(event));
+    this.on(canvas, "pointerup", (event) => this.lift(event));
+    this.on(canvas, "pointercancel", () => { this.held = null; this.later(); });
+    this.on(canvas, "pointerleave", () => this.hover(-1));
+    this.on(canvas, "dblclick", (event) => this.home(event));
+    this.on(canvas, "wheel", (event) => this.wheel(event), { passive: false });
+    this.on(canvas, "keydown", (event) => this.key(event));
   }
 
   load() {
@@ -208,12 +174,12 @@ class ExplorerView {
       const text = element("span", "");
       text.textContent = name;
       button.append(mark, text);
-      button.addEventListener("click", () => {
+      this.on(button, "click", () => {
         if (!this.alone.delete(c)) this.alone.add(c);
         this.paintLegend();
         this.stale = true;
         this.later();
-      }, { signal: this.closing.signal });
+      });
       this.legend.append(button);
     });
   }
@@ -279,15 +245,13 @@ class ExplorerView {
   tellSelected(chosen) {
     this.selected = new Set(chosen);
     this.stale = true;
-    this.model.set("selected", new DataView(Int32Array.from(chosen).buffer));
-    this.model.save_changes();
+    this.send("selected", new DataView(Int32Array.from(chosen).buffer));
     this.later();
   }
 
   pick(index, panel) {
     const n = (this.model.get("picked").n ?? 0) + 1; // counts, so that the same point can be picked twice
-    this.model.set("picked", { index, panel, n });
-    this.model.save_changes();
+    this.send("picked", { index, panel, n });
     this.status.textContent = this.text(index);
     this.later();
   }
@@ -310,8 +274,7 @@ class ExplorerView {
     if (index === this.hovered) return;
     this.hovered = index;
     this.canvas.style.cursor = index >= 0 ? "pointer" : "";
-    this.model.set("hovered", index);
-    this.model.save_changes();
+    this.send("hovered", index);
     this.later();
   }
 
@@ -348,70 +311,39 @@ class ExplorerView {
     event.stopPropagation();
   }
 
-  later() {
-    if (this.pending || this.closing.signal.aborted) return;
-    this.pending = requestAnimationFrame(() => this.draw());
-  }
-
-  /** As many maps in a row as fit, in device pixels. */
-  layout() {
-    const width = Math.max(this.root.clientWidth, 160);
-    const panels = Math.max(this.charts.length, 1);
-    const fitting = Math.min(Math.max(Math.floor(width / NARROWEST), 1), panels);
-    const rows = Math.ceil(panels / fitting);
-    const columns = Math.ceil(panels / rows);
-    const height = this.model.get("height");
-    const ratio = window.devicePixelRatio || 1;
-    const [w, h] = [Math.round(width * ratio), Math.round(height * rows * ratio)];
-    if (this.canvas.width !== w || this.canvas.height !== h) {
-      [this.canvas.width, this.canvas.height] = [w, h];
-      this.canvas.style.height = `${height * rows}px`;
-    }
-    const each = (width - GAP * (columns + 1)) / columns;
-    this.charts.forEach((chart, p) =>
-      chart.put(GAP + (p % columns) * (each + GAP), Math.floor(p / columns) * height + TITLE, each, height - TITLE - GAP));
-    return { width, height: height * rows, ratio };
-  }
-
   draw() {
-    cancelAnimationFrame(this.pending);
-    this.pending = 0;
-    if (this.closing.signal.aborted) return;
-    const { g } = this;
-    const size = this.layout();
-    const style = getComputedStyle(this.root);
-    const theme = { ink: style.color, paper: style.backgroundColor, font: style.fontFamily || "sans-serif" };
+    this.settle();
+    if (this.closed) return;
+    const size = this.tiles(this.charts.length, NARROWEST);
+    const theme = this.theme();
+    this.place(size);
     const state = JSON.stringify([size, theme]);
-    this.darken(theme.paper);
+    this.darken(theme.dark);
     for (const chart of this.charts) {
       if (state !== this.state || this.stale || this.worn(chart)) this.paintPoints(chart, size.ratio);
     }
     [this.state, this.stale] = [state, false];
-    g.setTransform(size.ratio, 0, 0, size.ratio, 0, 0);
-    g.fillStyle = theme.paper;
-    g.fillRect(0, 0, size.width, size.height);
-    g.textBaseline = "top";
-    g.font = `600 13px ${theme.font}`;
-    if (this.fault) this.write(this.fault, GAP, 7, theme);
+    this.clear(size, theme);
+    if (this.fault) this.write(this.fault, GAP, 7, size.width, theme);
     for (const chart of this.charts) this.drawChart(chart, theme);
     if (this.held?.lasso) this.drawLasso(this.held.lasso, theme);
     this.report();
   }
 
+  /** Put each map into its tile, below its title. */
+  place({ columns, width, height }) {
+    const each = (columns * width - GAP * (columns + 1)) / columns;
+    this.charts.forEach((chart, p) =>
+      chart.put(GAP + (p % columns) * (each + GAP), Math.floor(p / columns) * height + TITLE, each, height - TITLE - GAP));
+  }
+
   /** Dark paper needs lighter classes; the hues stay those of the figures. */
-  darken(paper) {
-    const [red, green, blue] = (paper.match(/[\d.]+/g) ?? [255, 255, 255]).map(Number);
-    const dark = 0.3 * red + 0.59 * green + 0.11 * blue < 128;
+  darken(dark) {
     if (dark === this.dark) return;
     this.dark = dark;
     const palette = this.model.get("palette");
-    this.palette = dark ? palette.map((colour) => `color-mix(in srgb, ${colour} 72%, #fff)`) : palette;
+    this.palette = dark ? palette.map((colour) => mixed(colour, 72, "#fff")) : palette;
     this.paintLegend();
-  }
-
-  write(text, x, y, theme) {
-    this.g.fillStyle = theme.ink;
-    this.g.fillText(text, x, y);
   }
 
   /** Paint the points once, on a layer larger than the map: a pan then moves a picture, not 20,000 points. */
@@ -446,7 +378,7 @@ class ExplorerView {
 
   drawChart(chart, theme) {
     const { g } = this;
-    this.write(chart.title, chart.left + 2, chart.top - TITLE + 7, theme);
+    this.write(chart.title, chart.left + 2, chart.top - TITLE + 7, chart.width - 4, theme);
     g.save();
     g.translate(chart.left, chart.top);
     g.beginPath();
@@ -497,23 +429,12 @@ class ExplorerView {
 
   /** What tests read, after drawing. */
   report() {
-    Object.assign(this.canvas.dataset, {
-      draws: ++this.draws,
+    this.tell({
       picked: this.model.get("picked").index ?? -1,
       hovered: this.hovered,
       selected: this.selected.size,
       zooms: this.charts.map((chart) => chart.zoom.toFixed(3)).join(" "),
-      revision: this.model.get("revision"),
     });
-  }
-
-  close() {
-    this.closing.abort();
-    cancelAnimationFrame(this.pending);
-    for (const [name, action] of Object.entries(this.watched)) this.model.off(name, action);
-    this.resizing.disconnect();
-    this.theming.disconnect();
-    this.root.remove();
   }
 }
 

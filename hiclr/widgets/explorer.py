@@ -2,7 +2,6 @@
 
 import html
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import anywidget
@@ -19,10 +18,10 @@ from hiclr.figures.style import Figure, class_colours, class_marker, label
 from hiclr.skeleton import Layout
 from hiclr.widgets.picture import Pictured
 from hiclr.widgets.player import Clip, Player
+from hiclr.widgets.scripts import script, style
 
 __all__ = ["Explorer", "Scatter"]
 
-_HERE = Path(__file__).parent
 _MOST = 256  # classes that a byte can number
 
 Shown = Clip | Mapping[str, Clip]
@@ -44,8 +43,8 @@ class Scatter(anywidget.AnyWidget):  # type: ignore[misc]
         InputError: no map, other shapes, numbers that are not finite, or labels outside the classes.
     """
 
-    _esm: ClassVar[Path] = _HERE / "explorer.js"
-    _css: ClassVar[Path] = _HERE / "explorer.css"
+    _esm: ClassVar[str] = script("explorer")
+    _css: ClassVar[str] = style("explorer")
 
     xy = traitlets.Bytes().tag(sync=True)
     labels = traitlets.Bytes().tag(sync=True)

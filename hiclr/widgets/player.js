@@ -2,7 +2,8 @@
 //
 // The kernel sends positions once per update; the clock runs here, so playback needs no messages.
 // This file draws and nothing else: what is drawn was computed in Python.
-// Texts reach the page through textContent and fillText alone: names from files are never read as markup.
+
+import { View, element, mixed, numbers } from "./page.js";
 
 const SPEEDS = [0.1, 0.25, 0.5, 1, 2, 4];
 const HOME = { yaw: 0.45, pitch: 0.16, zoom: 1 };
@@ -10,25 +11,11 @@ const EYE = 5; // distance of the eye in radii: a mild perspective that keeps pr
 const NARROWEST = 170; // CSS pixels of one view; below that the views wrap into rows
 const PI2 = 2 * Math.PI;
 
-/** A little-endian int16 trait as numbers; copied first, since a view may start at an odd address. */
-function numbers(model, name) {
-  const bytes = model.get(name);
-  if (!bytes || bytes.byteLength < 2) return new Int16Array(0);
-  return new Int16Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
-}
-
-function element(tag, className, attributes = {}) {
-  const made = document.createElement(tag);
-  made.className = className;
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  return made;
-}
-
 /** What one update holds, or a sentence saying why it cannot be drawn. */
 function read(model) {
   const [views, frames, persons, joints] = model.get("shape");
-  const positions = numbers(model, "positions");
-  const vectors = numbers(model, "vectors");
+  const positions = numbers(model, "positions", Int16Array);
+  const vectors = numbers(model, "vectors", Int16Array);
   const hidden = model.get("hidden"); // one byte a joint, in the order of the positions; empty when none is masked
   const wanted = 3 * views * frames * persons * joints;
   const fault =
@@ -253,16 +240,6 @@ class Body {
   }
 }
 
-/** The title, cut with an ellipsis where it would leave its view. */
-function paintTitle(g, text, width, theme) {
-  g.font = `600 13px ${theme.font}`;
-  g.textBaseline = "top";
-  let shown = text;
-  while (shown.length > 1 && g.measureText(shown).width > width - 20) shown = `${shown.slice(0, -2)}…`;
-  g.fillStyle = theme.ink;
-  g.fillText(shown, 10, 8);
-}
-
 /** Buttons, slider and texts below the picture. */
 function toolbar() {
   const bar = element("div", "sk-bar");
@@ -295,73 +272,48 @@ function paintKey(key, data) {
   }
 }
 
-class PlayerView {
+class PlayerView extends View {
   constructor(model, el) {
-    this.model = model;
-    this.root = element("div", "sk-root", { "data-lm-suppress-shortcuts": "true" });
-    this.canvas = element("canvas", "sk-player", {
-      tabindex: "0", role: "img", "aria-keyshortcuts": "Space ArrowLeft ArrowRight Home End",
-    });
+    super(model, el, "sk-root", "sk-player", "Space ArrowLeft ArrowRight Home End");
     this.controls = toolbar();
-    this.root.append(this.canvas, this.controls.bar);
-    el.append(this.root);
-    this.g = this.canvas.getContext("2d");
+    this.root.append(this.controls.bar);
     this.floor = document.createElement("canvas");
     this.camera = { ...HOME };
     this.playhead = 0;
-    this.draws = 0;
     this.shown = true;
-    this.closing = new AbortController();
+    this.tick = this.tick.bind(this);
     this.listen();
     this.load();
-    this.draw();
-    this.tick = this.tick.bind(this);
     this.wake();
   }
 
   listen() {
     const { model, canvas, controls } = this;
-    const signal = this.closing.signal;
-    const on = (target, name, action, options = {}) => target.addEventListener(name, action, { signal, ...options });
-    this.watched = {
-      "change:revision": () => { this.load(); this.draw(); },
-      "change:playing": () => this.wake(),
-      "change:speed": () => this.draw(),
-      "change:fps": () => this.draw(),
-      "change:height": () => this.draw(),
-      "change:projection": () => { this.load(); this.draw(); },
-    };
-    for (const [name, action] of Object.entries(this.watched)) model.on(name, action);
-    on(controls.play, "click", () => this.setPlaying(!model.get("playing")));
-    on(controls.scrub, "input", () => this.seek(Number(controls.scrub.value)));
-    on(controls.speed, "change", () => { model.set("speed", Number(controls.speed.value)); model.save_changes(); });
-    on(controls.home, "click", () => this.reset());
-    on(canvas, "dblclick", () => this.reset());
-    on(canvas, "keydown", (event) => this.key(event));
-    this.listenToPointers(on, canvas);
-    this.resizing = new ResizeObserver(() => this.draw());
-    this.resizing.observe(this.root);
-    this.watching = new IntersectionObserver(([entry]) => { this.shown = entry.isIntersecting; this.wake(); });
-    this.watching.observe(canvas);
-    // a theme arrives after its attribute has changed, when its style sheet is loaded
-    const themed = () => { this.draw(); setTimeout(() => this.closing.signal.aborted || this.draw(), 400); };
-    this.theming = new MutationObserver(themed);
-    this.theming.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-name", "data-jp-theme-light", "class"] });
-    on(window.matchMedia("(prefers-color-scheme: dark)"), "change", themed);
+    for (const name of ["revision", "projection"]) this.watch(name, () => { this.load(); this.draw(); });
+    for (const name of ["speed", "fps", "height"]) this.watch(name, () => this.draw());
+    this.watch("playing", () => this.wake());
+    this.on(controls.play, "click", () => this.send("playing", !model.get("playing")));
+    this.on(controls.scrub, "input", () => this.seek(Number(controls.scrub.value)));
+    this.on(controls.speed, "change", () => this.send("speed", Number(controls.speed.value)));
+    this.on(controls.home, "click", () => this.reset());
+    this.on(canvas, "dblclick", () => this.reset());
+    this.on(canvas, "keydown", (event) => this.key(event));
+    this.listenToPointers(canvas);
+    this.observe(new IntersectionObserver(([entry]) => { this.shown = entry.isIntersecting; this.wake(); }), canvas);
   }
 
   /** One finger or button turns, two fingers zoom. */
-  listenToPointers(on, canvas) {
+  listenToPointers(canvas) {
     const fingers = new Map();
     const spread = () => {
       const [a, b] = [...fingers.values()];
       return Math.hypot(a.x - b.x, a.y - b.y);
     };
-    on(canvas, "pointerdown", (event) => {
+    this.on(canvas, "pointerdown", (event) => {
       canvas.setPointerCapture(event.pointerId);
       fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
     });
-    on(canvas, "pointermove", (event) => {
+    this.on(canvas, "pointermove", (event) => {
       const last = fingers.get(event.pointerId);
       if (!last) return;
       const before = fingers.size === 2 ? spread() : 0;
@@ -371,9 +323,9 @@ class PlayerView {
       else if (fingers.size === 1) this.turn(-0.01 * dx, 0.01 * dy);
     });
     const lift = (event) => fingers.delete(event.pointerId);
-    on(canvas, "pointerup", lift);
-    on(canvas, "pointercancel", lift);
-    on(canvas, "wheel", (event) => { event.preventDefault(); this.zoom(Math.exp(-0.0015 * event.deltaY)); }, { passive: false });
+    this.on(canvas, "pointerup", lift);
+    this.on(canvas, "pointercancel", lift);
+    this.on(canvas, "wheel", (event) => { event.preventDefault(); this.zoom(Math.exp(-0.0015 * event.deltaY)); }, { passive: false });
   }
 
   turn(yaw, pitch) {
@@ -395,7 +347,7 @@ class PlayerView {
   key(event) {
     const far = event.shiftKey ? 10 : 1;
     const action = {
-      " ": () => this.setPlaying(!this.model.get("playing")),
+      " ": () => this.send("playing", !this.model.get("playing")),
       ArrowLeft: () => this.seek(this.frame - far),
       ArrowRight: () => this.seek(this.frame + far),
       Home: () => this.seek(0),
@@ -407,15 +359,10 @@ class PlayerView {
     action();
   }
 
-  setPlaying(playing) {
-    this.model.set("playing", playing);
-    this.model.save_changes();
-  }
-
   seek(frame) {
     const { frames } = this.data;
     this.playhead = ((frame % frames) + frames) % frames;
-    if (this.model.get("playing")) this.setPlaying(false);
+    if (this.model.get("playing")) this.send("playing", false);
     this.draw();
   }
 
@@ -438,14 +385,14 @@ class PlayerView {
 
   wake() {
     this.draw();
-    if (this.pending || !this.model.get("playing") || !this.shown || this.closing.signal.aborted) return;
+    if (this.pending || !this.model.get("playing") || !this.shown || this.closed) return;
     this.last = performance.now();
     this.pending = requestAnimationFrame(this.tick);
   }
 
   tick(now) {
     this.pending = 0;
-    if (!this.model.get("playing") || !this.shown || this.closing.signal.aborted) return;
+    if (!this.model.get("playing") || !this.shown || this.closed) return;
     const before = this.frame;
     const seconds = Math.min(Math.max(now - this.last, 0) / 1000, 0.25); // after a stall go on, do not leap
     this.last = now;
@@ -454,41 +401,16 @@ class PlayerView {
     this.pending = requestAnimationFrame(this.tick);
   }
 
-  theme() {
-    const style = getComputedStyle(this.root);
-    const [red, green, blue] = (style.backgroundColor.match(/[\d.]+/g) ?? [255, 255, 255]).map(Number);
-    const dark = 0.3 * red + 0.59 * green + 0.11 * blue < 128;
-    return { ink: style.color, paper: style.backgroundColor, font: style.fontFamily || "sans-serif", dark };
-  }
-
-  /** Size of the picture: as many views in a row as fit, in device pixels. */
-  layout() {
-    const width = Math.max(this.root.clientWidth, 120);
-    const views = Math.max(this.data.views, 1);
-    const fitting = Math.min(Math.max(Math.floor(width / NARROWEST), 1), views);
-    const rows = Math.ceil(views / fitting);
-    const columns = Math.ceil(views / rows); // 4 views in a space for 3: two rows of 2
-    const height = this.model.get("height");
-    const ratio = window.devicePixelRatio || 1;
-    const [w, h] = [Math.round(width * ratio), Math.round(height * rows * ratio)];
-    if (this.canvas.width !== w || this.canvas.height !== h) {
-      [this.canvas.width, this.canvas.height] = [w, h];
-      this.canvas.style.height = `${height * rows}px`;
-    }
-    return { columns, rows, height, width: width / columns, ratio };
-  }
-
   draw() {
-    if (this.closing.signal.aborted) return;
-    const { g, data, camera } = this;
-    const size = this.layout();
+    this.settle();
+    if (this.closed) return;
+    const { data } = this;
+    const size = this.tiles(data.views, NARROWEST);
     const theme = this.theme();
-    g.setTransform(size.ratio, 0, 0, size.ratio, 0, 0);
-    g.fillStyle = theme.paper;
-    g.fillRect(0, 0, size.width * size.columns, size.height * size.rows);
-    if (data.fault) paintTitle(g, data.fault, size.width, theme);
+    this.clear(size, theme);
+    if (data.fault) this.write(data.fault, 10, 8, size.width - 20, theme);
     else this.drawViews(size, theme);
-    this.report(camera);
+    this.report();
   }
 
   drawViews(size, theme) {
@@ -504,7 +426,7 @@ class PlayerView {
       g.clip();
       g.drawImage(this.floor, 0, 0, size.width, size.height);
       this.drawBodies(i, view, theme);
-      paintTitle(g, data.titles[i] ?? "", size.width, theme);
+      this.write(data.titles[i] ?? "", 10, 8, size.width - 20, theme);
       if (i % size.columns) {
         g.globalAlpha = 0.15;
         g.fillStyle = theme.ink;
@@ -551,15 +473,14 @@ class PlayerView {
 
   /** Limb colours: lighter on dark paper; persons after the first in a tone nearer to the paper. */
   tones({ left, right }, theme, person) {
-    const mixed = (colour, percent, other) => `color-mix(in srgb, ${colour} ${percent}%, ${other})`;
     const own = theme.dark ? [mixed(left, 85, "#fff"), mixed(right, 62, "#fff")] : [left, right];
     const [l, r, m] = [...own, theme.ink].map((colour) => (person ? mixed(colour, theme.dark ? 62 : 48, theme.paper) : colour));
     return { left: l, right: r, middle: m };
   }
 
   /** The controls, and what tests read, after drawing. */
-  report(camera) {
-    const { canvas, controls, data, model, frame } = this;
+  report() {
+    const { camera, controls, data, model, frame } = this;
     const playing = model.get("playing");
     controls.play.textContent = playing ? "❚❚" : "▶";
     controls.play.setAttribute("aria-label", playing ? "Pause" : "Play");
@@ -569,20 +490,12 @@ class PlayerView {
     const text = `${frame + 1} / ${data.frames} · ${(frame / model.get("fps")).toFixed(2)} s`;
     controls.time.textContent = text;
     controls.scrub.setAttribute("aria-valuetext", text);
-    Object.assign(canvas.dataset, {
-      frame, draws: ++this.draws, yaw: camera.yaw.toFixed(4), pitch: camera.pitch.toFixed(4), zoom: camera.zoom.toFixed(4),
-      revision: model.get("revision"),
-    });
+    this.tell({ frame, yaw: camera.yaw.toFixed(4), pitch: camera.pitch.toFixed(4), zoom: camera.zoom.toFixed(4) });
   }
 
   close() {
-    this.closing.abort();
+    super.close();
     cancelAnimationFrame(this.pending);
-    for (const [name, action] of Object.entries(this.watched)) this.model.off(name, action);
-    this.resizing.disconnect();
-    this.watching.disconnect();
-    this.theming.disconnect();
-    this.root.remove();
   }
 }
 

@@ -1,7 +1,6 @@
 """A player of skeleton clips: several side by side, on one clock and with one camera."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import anywidget
@@ -15,12 +14,12 @@ from hiclr.figures import skeletons
 from hiclr.figures.style import LIMBS, Figure, label
 from hiclr.skeleton import Layout
 from hiclr.widgets.picture import Pictured
+from hiclr.widgets.scripts import script, style
 
 __all__ = ["Clip", "Packed", "Place", "Player", "pack", "place_of"]
 
 Clip = Tensor | NDArray[np.float32]
 
-_HERE = Path(__file__).parent
 _LARGEST = 32767  # of an int16
 _MARGIN = 1.12  # the picture is this much larger than the clip it is fitted to
 
@@ -174,8 +173,8 @@ class Player(Pictured, anywidget.AnyWidget):  # type: ignore[misc]
         InputError: no clip, clips of another shape, or not one title for each.
     """
 
-    _esm: ClassVar[Path] = _HERE / "player.js"
-    _css: ClassVar[Path] = _HERE / "player.css"
+    _esm: ClassVar[str] = script("player")
+    _css: ClassVar[str] = style("player")
 
     positions = traitlets.Bytes().tag(sync=True)
     vectors = traitlets.Bytes().tag(sync=True)
