@@ -253,7 +253,7 @@ def test_it_takes_seconds():
     assert time.process_time() - start < 5
 
 
-@pytest.mark.parametrize("wrong", [{"subjects": 1}, {"cameras": 0}, {"frames": 3}, {"repetitions": 0}])
+@pytest.mark.parametrize("wrong", [{"subjects": 1}, {"cameras": 0}, {"frames": 3}, {"repetitions": 0}, {"seed": -1}])
 def test_too_small_numbers_are_named(wrong: dict[str, int]):
     with pytest.raises(InputError, match=f"{next(iter(wrong))} must be at least"):
         synthetic(**wrong)
