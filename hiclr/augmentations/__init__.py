@@ -1,6 +1,6 @@
 """Augmentations: sample, then apply. A new one is one class in the right file and one line where it is used."""
 
-from hiclr.augmentations.base import Op, Params, Shape
+from hiclr.augmentations.base import Op, Params, Shape, code
 from hiclr.augmentations.growing import VIEWS, Draw, GrowingViews, paper_views, small_views
 from hiclr.augmentations.masking import JointMask
 from hiclr.augmentations.mixing import SkeleAdaIN, transfer_statistics
@@ -27,6 +27,7 @@ __all__ = [
     "SkeleAdaIN",
     "TemporalCrop",
     "Yaw",
+    "code",
     "paper_views",
     "rotation_matrix",
     "small_views",

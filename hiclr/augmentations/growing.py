@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Generator, Tensor
 
-from hiclr.augmentations.base import Op, Params, Shape
+from hiclr.augmentations.base import Op, Params, Shape, check_within, code
 from hiclr.augmentations.masking import JointMask
 from hiclr.augmentations.spatial import AxisMask, Flip, Noise, Rotate, Scale, Shear, Yaw
 from hiclr.augmentations.temporal import Blur, CropResize, TemporalCrop
@@ -15,7 +15,7 @@ from hiclr.skeleton import Layout
 __all__ = ["VIEWS", "Draw", "GrowingViews", "paper_views", "small_views"]
 
 Draw = list[Params]
-"""The parameters of one view, one entry for each of its augmentations in order."""
+"""The parameters of one view, one entry for each of its augmentations in the order of `GrowingViews.chain`."""
 Transform = Callable[[Tensor], Tensor]
 
 NAMES = ("basic", "normal", "strong")
@@ -31,7 +31,7 @@ class GrowingViews:
         strengths: k numbers in [0, 1], the strength of each set; 1 everywhere when left out.
 
     Raises:
-        InputError: no set, or sets, names and strengths are not equally many.
+        InputError: no set; sets, names and strengths are not equally many; a strength outside [0, 1].
 
     Source: HiCLR (arXiv 2211.13466), growing augmentations; the paper has k = 3.
     """
@@ -56,11 +56,20 @@ class GrowingViews:
                 "each set needs one name and one strength, and at least one set is needed."
             )
 
+        for name, strength in zip(self.names, self.strengths, strict=True):
+            check_within(f"the strength of {name}", strength, 0, 1)
+
     def __len__(self) -> int:
         return len(self.sets)
 
     def chain(self, view: int) -> list[Op]:
-        """The augmentations of a view in the order of application (those after the stream come last all the same)."""
+        """The augmentations of a view, set by set; those that act on the stream are applied last all the same.
+
+        Raises:
+            InputError: no such view.
+        """
+        if not 0 <= view < len(self):
+            raise InputError(f"view must be in 0..{len(self) - 1} ({', '.join(self.names)}), got {view}.")
         return [op for ops in self.sets[: view + 1] for op in ops]
 
     def draw_view(self, view: int, shape: Shape, generator: Generator) -> Draw:
@@ -73,14 +82,34 @@ class GrowingViews:
         return [self.draw_view(view, shape, generator) for view in range(len(self))]
 
     def apply_view(self, view: int, x: Tensor, draw: Draw, to_stream: Transform | None = None) -> Tensor:
-        """One view of the positions x (N, 3, T, V, M): augment, make the stream, then what acts on the stream."""
-        steps = list(zip(self.chain(view), draw, strict=True))
+        """One view of the positions x (N, 3, T, V, M): augment, make the stream, then what acts on the stream.
+
+        Raises:
+            InputError: the draw belongs to another view, or to another number of clips.
+        """
+        chain = self.chain(view)
+        counts = sorted({len(value) for params in draw for value in params.values()} - {len(x)})
+        if len(draw) != len(chain) or counts:
+            came = f"{len(draw)} augmentations" + "".join(f", {count} clips" for count in counts)
+            raise InputError(
+                f"View {self.names[view]!r} of these {len(x)} clips needs a draw for {len(chain)} augmentations and "
+                f"{len(x)} clips; this draw is for {came}. Make it with draw_view({view}, x.shape, generator)."
+            )
+        steps = list(zip(chain, draw, strict=True))
         for op, params in steps:
             x = x if op.after_stream else op.apply(x, params)
         x = x if to_stream is None else to_stream(x)
         for op, params in steps:
             x = op.apply(x, params) if op.after_stream else x
         return x
+
+    def code(self) -> str:
+        """Python that makes these views again, to be pasted; with `from hiclr.augmentations import *` and LAYOUTS."""
+        rows = "".join(f"        [{', '.join(map(code, ops))}],\n" for ops in self.sets)
+        return (
+            f"GrowingViews(\n    [\n{rows}    ],\n"
+            f"    names={list(self.names)},\n    strengths={list(self.strengths)},\n)"
+        )
 
     def __call__(self, x: Tensor, generator: Generator, to_stream: Transform | None = None) -> list[Tensor]:
         """k freshly drawn views of x, from weakest to strongest."""
@@ -100,13 +129,17 @@ def paper_views(layout: Layout, branches: int = 3, released: bool = False) -> Gr
     Args:
         layout: for the flip.
         branches: how many of the sets, from the weakest; 1 is SkeletonCLR's view.
-        released: with the release's quirks: the blur not normalised, one joint mask for the whole batch.
+        released: with the release's quirks: the blur not normalised, one joint mask for the whole batch, noise and
+            mask written onto absent persons.
+
+    Raises:
+        InputError: branches outside 1..3.
 
     Source: HiCLR (arXiv 2211.13466) and its released feeder.
     """
     basic: list[Op] = [TemporalCrop(), Shear()]
-    normal: list[Op] = [Flip(layout), Rotate(), Noise(), Blur(normalise=not released), AxisMask()]
-    strong: list[Op] = [JointMask(per_clip=not released)]
+    normal: list[Op] = [Flip(layout), Rotate(), Noise(everybody=released), Blur(normalise=not released), AxisMask()]
+    strong: list[Op] = [JointMask(per_clip=not released, everybody=released)]
     return _ladder([basic, normal, strong], branches)
 
 
@@ -116,6 +149,9 @@ def small_views(layout: Layout, branches: int = 3) -> GrowingViews:  # noqa: ARG
     Args:
         layout: not needed; every recipe takes it.
         branches: how many of the sets, from the weakest.
+
+    Raises:
+        InputError: branches outside 1..3.
     """
     basic: list[Op] = [CropResize(0.5), Yaw(180), Shear(0.3), Scale(0.2)]
     normal: list[Op] = [Noise(0.01, probability=1.0)]

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from hiclr.augmentations.base import Params, Shape, check_strength, per_clip
+from hiclr.augmentations.base import Params, Shape, check_call, check_within, over_joints, per_clip, uniform
 from hiclr.datasets.preprocessing import presence
 
 __all__ = ["JointMask"]
@@ -16,37 +16,47 @@ __all__ = ["JointMask"]
 class JointMask:
     """Hide joints, after the stream was made; strength fades them towards `value`.
 
-    int(V * ratio) joints are hidden, at least one; the same in all persons.
+    int(V * ratio) joints are hidden, at least one unless the ratio is 0; the same in all persons.
 
     Args:
         ratio: share of joints hidden.
         per_frame: a new choice in every frame, as released; otherwise one for the whole clip.
         per_clip: a choice for each clip; the release hides the same joints in the whole batch.
         value: what a hidden joint becomes: a number or a scalar tensor (the release learns it, from 0).
+        everybody: write the value onto absent persons too, as released.
 
-    Source: HiCLR, strong augmentation; released: 0.1, per frame, not per clip.
+    Source: HiCLR, strong augmentation; released: 0.1, per frame, not per clip, everybody.
     """
 
     ratio: float = 0.1
     per_frame: bool = True
     per_clip: bool = True
     value: float | Tensor = 0.0
+    everybody: bool = False
     after_stream: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_within("JointMask: ratio", self.ratio, 0, 1)
+
+    def hidden(self, joints: int) -> int:
+        """How many of V joints are hidden."""
+        rounded = int(joints * self.ratio + 1e-6)  # 0.29 * 100 is 28.999999999999996
+        return max(rounded, 1) if self.ratio > 0 else 0
 
     def sample(self, shape: Shape, strength: float, generator: Generator) -> Params:
         """Draw {"mask": (N, T or 1, V)}: 0 for a joint that stays, strength for one that is hidden."""
-        check_strength(strength)
+        check_call(shape, strength)
         count, _, frames, joints, _ = shape
         size = (count if self.per_clip else 1, frames if self.per_frame else 1, joints)
-        scores = torch.rand(size, generator=generator, device=generator.device)
-        hidden = scores.topk(max(1, int(joints * self.ratio)), dim=2).indices
-        mask = torch.zeros_like(scores).scatter_(2, hidden, strength)
+        scores = uniform(size, 0, 1, generator)
+        chosen = scores.topk(self.hidden(joints), dim=2).indices
+        mask = torch.zeros_like(scores).scatter_(2, chosen, strength)
         return {"mask": mask.expand(count, -1, -1)}
 
     def apply(self, x: Tensor, params: Params) -> Tensor:
-        """(N, 3, T, V, M) -> the same shape; x is not modified."""
+        """(N, 3, T, V, M) of the stream -> the same shape; x is not modified."""
         mask = per_clip(params["mask"], x)[:, None, :, :, None]
-        if isinstance(self.value, float | int) and self.value == 0:
+        if not isinstance(self.value, Tensor) and self.value == 0:
             return x * (1 - mask)
-        here = presence(x)[:, None, :, None, :].to(x.dtype)
-        return x * (1 - mask) + mask * here * self.value
+        filled = mask * self.value
+        return x * (1 - mask) + (filled if self.everybody else filled * over_joints(presence(x), x))

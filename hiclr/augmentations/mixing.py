@@ -6,25 +6,40 @@ from typing import ClassVar, Literal
 import torch
 from torch import Generator, Tensor
 
-from hiclr.augmentations.base import Params, Shape, check_strength
+from hiclr.augmentations.base import Params, Shape, check_call, over_clip
 from hiclr.datasets.preprocessing import presence
+from hiclr.errors import InputError
 
 __all__ = ["SkeleAdaIN", "transfer_statistics"]
 
 Over = Literal["TV", "V"]
+_AXES = {"TV": (2, 3), "V": (3,)}
 _EPSILON = 1e-5  # added to the variance, as released
 
 
-def _statistics(x: Tensor, over: Over) -> tuple[Tensor, Tensor]:
-    axes = (2, 3) if over == "TV" else (3,)
-    # one frame of one joint has no spread: a correction of 1 would divide by zero
-    correction = 1 if x[0, 0].numel() // x.shape[-1] > 1 and (over == "TV" or x.shape[3] > 1) else 0
-    variance, mean = torch.var_mean(x, dim=axes, correction=correction, keepdim=True)
-    return mean, (variance + _EPSILON).sqrt()
+def _statistics(x: Tensor, here: Tensor, over: Over) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (N, 3, T or 1, 1, M) over where `here` (N, 1, T, 1, M) is 1; zero elsewhere."""
+    if over not in _AXES:
+        raise InputError(f"over must be TV or V, got {over!r}.")
+    axes = _AXES[over]
+    counted = here.sum(dim=axes, keepdim=True) * x.shape[3]
+    mean = x.sum(dim=axes, keepdim=True) / counted.clamp(min=1)
+    squares = ((x - mean) * here).square_().sum(dim=axes, keepdim=True)
+    return mean, (squares / (counted - 1).clamp(min=1) + _EPSILON).sqrt()
+
+
+def _towards(content: Tensor, style: Tensor, here: Tensor, there: Tensor, over: Over) -> tuple[Tensor, Tensor]:
+    """(factor, offset): content * factor + offset has the statistics of style."""
+    mean, deviation = _statistics(content, here, over)
+    style_mean, style_deviation = _statistics(style, there, over)
+    factor = style_deviation / deviation
+    return factor, style_mean - mean * factor
 
 
 def transfer_statistics(content: Tensor, style: Tensor, over: Over = "TV") -> Tensor:
     """Give content the mean and standard deviation of style, per clip, coordinate and person.
+
+    Absent persons are counted as what they are, zeros; `SkeleAdaIN` leaves them out.
 
     Args:
         content: (N, 3, T, V, M).
@@ -36,45 +51,48 @@ def transfer_statistics(content: Tensor, style: Tensor, over: Over = "TV") -> Te
 
     Source: SkeleAdaIN of HiCLR (arXiv 2211.13466): unbiased variance + 1e-5.
     """
-    mean, deviation = _statistics(content, over)
-    style_mean, style_deviation = _statistics(style, over)
-    return (content - mean) / deviation * style_deviation + style_mean
+    everywhere = torch.ones_like(content[:, :1, :, :1])
+    factor, offset = _towards(content, style, everywhere, everywhere, over)
+    return content * factor + offset
 
 
 @dataclass(frozen=True)
 class SkeleAdaIN:
     """Re-colour each clip with the statistics of another clip of the batch; strength blends the result in.
 
-    A person who is absent in either clip keeps what it has.
+    Statistics are those of the frames in which a person is there. A person who is absent in either clip (in either
+    frame, over "V") keeps what it has.
 
     Args:
         over: "TV" or "V"; see `transfer_statistics`.
         rolled: one shift for the whole batch, as released; otherwise a partner drawn for each clip.
+        everybody: absent persons are counted as zeros and re-coloured too, as released.
 
-    Source: HiCLR, strong augmentation. Needs the batch: a clip alone is its own partner and stays as it is.
+    Source: HiCLR, strong augmentation; the release rolls, and re-colours the stream. Needs the batch: a clip alone is
+    its own partner and stays as it is.
     """
 
     over: Over = "TV"
     rolled: bool = False
-    after_stream: ClassVar[bool] = False
+    everybody: bool = False
+    after_stream: ClassVar[bool] = True
 
     def sample(self, shape: Shape, strength: float, generator: Generator) -> Params:
         """Draw {"partner": (N,) indices into the batch, "amount": (N,)}."""
-        check_strength(strength)
+        check_call(shape, strength)
         count = shape[0]
-        draws = 1 if self.rolled else count
-        step = torch.randint(1, max(count, 2), (draws,), generator=generator, device=generator.device)
+        size = (1 if self.rolled else count,)
+        step = torch.randint(1, max(count, 2), size, generator=generator, device=generator.device)
         partner = (torch.arange(count, device=generator.device) + step) % count
         return {"partner": partner, "amount": torch.full((count,), strength, device=generator.device)}
 
     def apply(self, x: Tensor, params: Params) -> Tensor:
         """(N, 3, T, V, M) -> the same shape; x is not modified."""
         partner = params["partner"].to(x.device)
-        style = x[partner]
-        here = presence(x)
-        known = here.any(dim=1) & here[partner].any(dim=1)  # (N, M)
-        wanted = (here & known[:, None])[:, None, :, None, :] & (partner != torch.arange(len(x), device=x.device)).view(
-            -1, 1, 1, 1, 1
-        )
-        amount = params["amount"].to(x).view(-1, 1, 1, 1, 1)
-        return torch.lerp(x, transfer_statistics(x, style, self.over), amount * wanted.to(x.dtype))
+        here = torch.ones_like(x[:, :1, :, :1]) if self.everybody else presence(x)[:, None, :, None].to(x.dtype)
+        there, style = here[partner], x[partner]
+        factor, offset = _towards(x, style, here, there, self.over)
+        both = here * there if self.over == "V" else here * there.amax(dim=2, keepdim=True)
+        alone = partner == torch.arange(len(x), device=x.device)
+        amount = over_clip(params["amount"], x) * both * over_clip(~alone, x)
+        return x * (1 + amount * (factor - 1)) + amount * offset

@@ -6,8 +6,9 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from hiclr.augmentations.base import Params, Shape, check_strength, gate, share, uniform
+from hiclr.augmentations.base import Params, Shape, check_call, check_within, gate, over_joints, share, uniform
 from hiclr.datasets.preprocessing import presence, sample_frames
+from hiclr.errors import InputError
 
 __all__ = ["Blur", "CropResize", "TemporalCrop"]
 
@@ -16,7 +17,7 @@ __all__ = ["Blur", "CropResize", "TemporalCrop"]
 class TemporalCrop:
     """Start the clip a little earlier or later: mirror T // `padding` frames at each end, cut T frames anywhere.
 
-    Strength scales the shift; at 1 it is a whole number of frames, as released.
+    Strength scales the shift, which is linear between frames; at 1 it is a whole number of frames, as released.
 
     Args:
         padding: the share of the clip that is mirrored at each end is 1 / padding.
@@ -27,9 +28,12 @@ class TemporalCrop:
     padding: int = 6
     after_stream: ClassVar[bool] = False
 
+    def __post_init__(self) -> None:
+        check_within("TemporalCrop: padding", self.padding, 1)
+
     def sample(self, shape: Shape, strength: float, generator: Generator) -> Params:
-        """Draw {"start": (N,)}, the first frame kept, counted in the padded clip."""
-        check_strength(strength)
+        """Draw {"start": (N,)}, the first frame kept, counted in the padded clip; T // padding is no shift."""
+        check_call(shape, strength)
         pad = shape[2] // self.padding
         start = torch.randint(2 * pad + 1, (shape[0],), generator=generator, device=generator.device)
         return {"start": pad + strength * (start - pad)}
@@ -46,9 +50,7 @@ class TemporalCrop:
 
 @dataclass(frozen=True)
 class CropResize:
-    """Keep a random part of the clip and stretch it to full length.
-
-    Strength scales what is cut off.
+    """Keep a random part of the clip and stretch it to full length; strength scales what is cut off.
 
     Args:
         least: the smallest share of the clip kept at strength 1.
@@ -59,9 +61,12 @@ class CropResize:
     least: float = 0.5
     after_stream: ClassVar[bool] = False
 
+    def __post_init__(self) -> None:
+        check_within("CropResize: least", self.least, 0, 1)
+
     def sample(self, shape: Shape, strength: float, generator: Generator) -> Params:
         """Draw {"kept": (N,) share of the clip, "start": (N,) share before it}."""
-        check_strength(strength)
+        check_call(shape, strength)
         kept = 1 - strength * uniform((shape[0],), 0, 1 - self.least, generator)
         return {"kept": kept, "start": uniform((shape[0],), 0, 1, generator) * (1 - kept)}
 
@@ -82,8 +87,8 @@ class Blur:
         most: largest standard deviation in frames.
         probability: share of clips that are smoothed.
         normalise: divide by the kernel's sum over the frames in which the person is there. The release does not: its
-            taps are the density exp(-d^2 / 2 s^2) itself, padded with zeros, which scales the clip up (by 2.5 s or
-            so) and fades it at both ends.
+            taps are exp(-d^2 / 2 s^2) itself, padded with zeros, which scales the clip up (by 2.5 s or so) and
+            fades it at both ends.
 
     Source: HiCLR, normal augmentation; released: 15, 0.1, 2, 0.5, not normalised.
     """
@@ -95,26 +100,35 @@ class Blur:
     normalise: bool = True
     after_stream: ClassVar[bool] = False
 
+    def __post_init__(self) -> None:
+        if self.taps < 1 or self.taps % 2 == 0:
+            raise InputError(f"Blur: taps must be odd, so that the kernel has a middle; got {self.taps}.")
+        if not 0 < self.least <= self.most:
+            raise InputError(f"Blur: 0 < least <= most is wanted, got least {self.least} and most {self.most}.")
+        check_within("Blur: probability", self.probability, 0, 1)
+
     def sample(self, shape: Shape, strength: float, generator: Generator) -> Params:
         """Draw {"on": (N,) bool, "sigma": (N,) frames, "amount": (N,)}."""
-        check_strength(strength)
+        check_call(shape, strength)
         on = gate(shape[0], self.probability, generator)
         sigma = uniform((shape[0],), self.least, self.most, generator)
         return {"on": on, "sigma": sigma, "amount": torch.full((shape[0],), strength, device=on.device)}
 
     def _weights(self, sigma: Tensor, frames: int) -> Tensor:
         """(N, T, T): how much of each old frame (last axis) goes into each new one."""
+        reach = self.taps // 2
+        far = torch.arange(reach + 1, device=sigma.device)
+        taps = torch.exp(-far.square() / (2 * sigma.float().square()[:, None]))  # (N, 1 + reach)
+        taps = taps * (taps > 1e-30)  # numbers too small for the usual format make the product twice as slow
         steps = torch.arange(frames, device=sigma.device)
-        distance = (steps[:, None] - steps[None]).abs()
-        weights = torch.exp(-distance.square() / (2 * sigma.float().square().view(-1, 1, 1)))
-        return weights * (distance <= self.taps // 2)
+        distance = (steps[:, None] - steps).abs().clamp(max=reach + 1)
+        return torch.nn.functional.pad(taps, (0, 1))[:, distance]
 
     def apply(self, x: Tensor, params: Params) -> Tensor:
         """(N, 3, T, V, M) -> the same shape; x is not modified."""
         weights = self._weights(params["sigma"].to(x.device), x.shape[2]).to(x.dtype)
-        smooth = torch.einsum("nst,nctvm->ncsvm", weights, x)
-        here = presence(x).to(x.dtype)
-        if self.normalise:
-            total = torch.einsum("nst,ntm->nsm", weights, here)
-            smooth = smooth / total.clamp(min=1e-6)[:, None, :, None, :]
-        return torch.lerp(x, smooth * here[:, None, :, None, :], share(params, x))
+        here = presence(x).to(x.dtype)  # (N, T, M): also keeps a person from glowing into frames without it
+        with torch.autocast(x.device.type, enabled=False):
+            smooth = torch.matmul(weights[:, None], x.flatten(3)).view(x.shape)
+            kept = here / torch.bmm(weights, here).clamp(min=1e-6) if self.normalise else here
+        return torch.lerp(x, smooth.mul_(over_joints(kept, x)), share(params, x))

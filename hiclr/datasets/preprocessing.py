@@ -104,16 +104,25 @@ def sample_frames(x: Tensor, positions: Tensor) -> Tensor:
     weight = (positions - lower).to(x.dtype)
     before = lower.long()
     after = (before + 1).clamp(max=x.shape[2] - 1)
-    near = torch.where(weight < 0.5, before, after)
-    first, second, nearest = (_frames(x, at) for at in (before, after, near))
-    mixed = torch.lerp(first, second, weight[:, None, :, None, None])
-    whole = (presence(first) & presence(second))[:, None, :, None, :]
-    return torch.where(whole, mixed, nearest)
+    here = presence(x)
+    both = _at(here, before) & _at(here, after)
+    weight = torch.where(both, weight[..., None], (weight >= 0.5).to(x.dtype)[..., None])  # (N, S, M)
+    # written out for every joint: broadcasting the short last axis takes several times as long
+    weight = weight[:, None, :, None].expand(-1, -1, -1, x.shape[3], -1).contiguous()
+    return torch.lerp(_frames(x, before), _frames(x, after), weight)
+
+
+def _at(here: Tensor, frames: Tensor) -> Tensor:
+    """(N, T, M) at frame numbers (N, S) -> (N, S, M)."""
+    return here.gather(1, frames[..., None].expand(-1, -1, here.shape[2]))
 
 
 def _frames(x: Tensor, at: Tensor) -> Tensor:
-    index = at[:, None, :, None, None].expand(-1, x.shape[1], -1, x.shape[3], x.shape[4])
-    return x.gather(2, index)
+    """(N, 3, T, V, M) at frame numbers (N, S) -> (N, 3, S, V, M), copied row by row."""
+    count, coordinates, frames, joints, persons = x.shape
+    clips = torch.arange(count * coordinates, device=x.device).view(count, coordinates, 1)
+    rows = (clips * frames + at[:, None]).flatten()
+    return x.reshape(-1, joints * persons).index_select(0, rows).view(count, coordinates, -1, joints, persons)
 
 
 def resample(x: Tensor, frames: int) -> Tensor:
