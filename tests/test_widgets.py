@@ -27,7 +27,7 @@ pytest.importorskip("anywidget", reason="the notebook packages are not installed
 from hiclr.widgets import AugmentationBench, Explorer, Player
 from hiclr.widgets.explorer import Scatter
 from hiclr.widgets.player import pack, place_of
-from hiclr.widgets.scripts import script
+from hiclr.widgets.scripts import script, style
 from hiclr.widgets.words import words
 
 # A body of six joints: root, head, and a hand and a foot on each side.
@@ -392,12 +392,12 @@ def test_the_papers_views_run_in_the_workbench(stream: str):
         bench.strengths[name] = 0.3
     assert all(torch.isfinite(view).all() for view in bench.views.values())
     assert not any(view[..., 1].any() for view in bench.views.values())
-    assert all(note.value != "<small></small>" for note in bench._words.values())
+    assert all("></small>" not in note.value for note in bench._words.values())
 
 
 ONE = torch.ones(1)
 SAID = [
-    (ops.Rotate(), {"degrees": torch.tensor([[0.0, 22.04, -0.5]])}, "22° about y, a little about the others"),
+    (ops.Rotate(), {"degrees": torch.tensor([[0.0, 22.04, -0.5]])}, "22° about y, others up to 0.5°"),
     (ops.Yaw(), {"degrees": torch.tensor([[-90.0]])}, "−90° about y"),
     (
         ops.Shear(),
@@ -426,7 +426,7 @@ SAID = [
     (
         ops.JointMask(),
         {"mask": torch.tensor([[[0, 0.25]] * 2])},
-        "1 joint faded to 75 %, others in each frame",
+        "1 joint faded to 75 % in each frame",
     ),
     (ops.JointMask(), {"mask": torch.zeros(1, 1, 6)}, "no joint hidden"),
     (ops.SkeleAdaIN(), {"partner": torch.tensor([1]), "amount": 0.5 * ONE}, "50 % of another clip's style"),
@@ -575,7 +575,7 @@ def mount(browser: Any) -> Iterator[Any]:
         )
         opened.append((page, *strangers(page)))
         page.goto(f"{address}/{name}.css")
-        page.set_content(f"<link rel='stylesheet' href='/{name}.css'><div id='host' style='width: {width}px'></div>")
+        page.set_content(f"<style>{style(name)}</style><div id='host' style='width: {width}px'></div>")
         page.evaluate(FAKE_MODEL + "; 0")
         page.evaluate(MOUNT, [name, *state_of(widget)])
         return page

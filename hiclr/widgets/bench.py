@@ -291,7 +291,7 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
             )
         for name, op, params in self._drawn():
             said = words(op, params, self._clip.shape[2], self._layout)
-            self._words[name].value = f"<small>{html.escape(said)}</small>"
+            self._words[name].value = f"<small style='display: block; line-height: 1.2'>{html.escape(said)}</small>"
 
     def _drawn(self) -> list[tuple[str, Op, Params]]:
         """(slider, augmentation, parameters) of all sets; every view has the same."""

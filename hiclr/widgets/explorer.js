@@ -118,7 +118,7 @@ class Chart {
 
 class ExplorerView extends View {
   constructor(model, el) {
-    super(model, el, "sk-map", "sk-scatter", "ArrowLeft ArrowRight Escape");
+    super(model, el, "sk-scatter", "ArrowLeft ArrowRight Escape");
     this.tip = element("div", "sk-tip", { "aria-hidden": "true" });
     this.legend = element("div", "sk-legend", { role: "group", "aria-label": "Classes; press to show some of them alone" });
     this.status = element("div", "sk-status", { "aria-live": "polite" });

@@ -21,9 +21,9 @@ export const mixed = (colour, percent, other) => `color-mix(in srgb, ${colour} $
 
 export class View {
   /** `keys` are the shortcuts of the canvas, as aria-keyshortcuts names them. */
-  constructor(model, el, rootClass, canvasClass, keys) {
+  constructor(model, el, canvasClass, keys) {
     this.model = model;
-    this.root = element("div", rootClass, { "data-lm-suppress-shortcuts": "true" });
+    this.root = element("div", "sk-root", { "data-lm-suppress-shortcuts": "true" });
     this.canvas = element("canvas", canvasClass, { tabindex: "0", role: "img", "aria-keyshortcuts": keys });
     this.g = this.canvas.getContext("2d");
     this.root.append(this.canvas);

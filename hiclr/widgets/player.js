@@ -274,7 +274,7 @@ function paintKey(key, data) {
 
 class PlayerView extends View {
   constructor(model, el) {
-    super(model, el, "sk-root", "sk-player", "Space ArrowLeft ArrowRight Home End");
+    super(model, el, "sk-player", "Space ArrowLeft ArrowRight Home End");
     this.controls = toolbar();
     this.root.append(this.controls.bar);
     this.floor = document.createElement("canvas");

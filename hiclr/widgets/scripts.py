@@ -17,5 +17,5 @@ def script(name: str) -> str:
 
 
 def style(name: str) -> str:
-    """The style sheet `name`.css."""
-    return (_HERE / f"{name}.css").read_text(encoding="utf-8")
+    """The style sheet `name`.css after `page.css`."""
+    return "".join((_HERE / f"{part}.css").read_text(encoding="utf-8") for part in ("page", name))

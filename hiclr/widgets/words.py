@@ -67,7 +67,8 @@ def _percent(value: Any) -> str:
 def _(_: Rotate, mine: Params, __: int, ___: Layout) -> str:
     degrees = mine["degrees"]
     axis = int(degrees.abs().argmax())
-    more = ", a little about the others" if degrees.count_nonzero() > 1 else ""
+    others = max(abs(float(value)) for place, value in enumerate(degrees) if place != axis)
+    more = f", others up to {_number(round(others, 1))}°" if others else ""
     return f"{_number(round(float(degrees[axis]), 1))}° about {_AXES[axis]}{more}"
 
 
@@ -135,7 +136,7 @@ def _(_: JointMask, mine: Params, __: int, layout: Layout) -> str:
         return "no joint hidden"
     faded = "hidden" if share == 1 else f"faded to {_percent(1 - share)}"
     if len(mask) > 1:
-        return f"{count} joint{'s' * (count != 1)} {faded}, others in each frame"
+        return f"{count} joint{'s' * (count != 1)} {faded} in each frame"
     names = [layout.joints[v] for v in mask[0].nonzero().flatten().tolist()]
     return f"{', '.join(names[:_MOST])}{', …' * (len(names) > _MOST)} {faded}"
 
