@@ -150,7 +150,7 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
                 self.sliders[name] = _slider(name, 1.0)
                 rung.append(name)
             self._rungs.append(rung)
-        note = {"margin": f"-8px 0 0 {_LABEL}", "min_height": "16px"}
+        note = {"margin": f"-5px 0 0 {_LABEL}", "min_height": "16px"}
         self._words = {name: ipywidgets.HTML(layout=note) for name in self.sliders}
         self.strengths = Strengths({**self.masters, **self.sliders})
 
