@@ -1,5 +1,6 @@
 """`prepare` and `doctor`: from files to a set, and what is wrong with files."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -7,6 +8,7 @@ from typing import Literal
 from tyro.conf import Positional
 
 from hiclr.commands.answer import Answer
+from hiclr.datasets import convert, diagnose, diagnosis_text, report_text
 
 __all__ = ["Doctor", "Prepare"]
 
@@ -32,7 +34,16 @@ class Prepare:
 
     def run(self) -> Answer:
         """Convert; what was skipped is named with its reason."""
-        raise NotImplementedError
+        report = convert(
+            self.source,
+            self.out,
+            format=self.format,
+            frames=self.frames,
+            layout=self.layout,
+            preprocess=self.preprocess,
+            progress=sys.stderr.isatty(),
+        )
+        return Answer(report, report_text(report))
 
 
 @dataclass(frozen=True)
@@ -46,4 +57,5 @@ class Doctor:
 
     def run(self) -> Answer:
         """Look; exit code 1 where something must be fixed."""
-        raise NotImplementedError
+        report = diagnose(self.path)
+        return Answer(report, diagnosis_text(report), 0 if report["ok"] else 1)

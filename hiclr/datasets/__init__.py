@@ -3,8 +3,11 @@
 from pathlib import Path
 
 from hiclr.datasets.base import SkeletonSet
+from hiclr.datasets.conversion import convert, report_text
+from hiclr.datasets.doctor import diagnose, diagnosis_text
 from hiclr.datasets.files import is_folder, open_folder, open_npz, save_set
 from hiclr.datasets.preprocessing import RELEASED, Preprocess, centre, presence, resample, turn
+from hiclr.datasets.readers import FORMATS
 from hiclr.datasets.streams import Stream, bones, motion, to_stream
 from hiclr.datasets.synthetic import synthetic
 from hiclr.errors import InputError
@@ -16,9 +19,13 @@ __all__ = [
     "Stream",
     "bones",
     "centre",
+    "convert",
+    "diagnose",
+    "diagnosis_text",
     "motion",
     "open_set",
     "presence",
+    "report_text",
     "resample",
     "save_set",
     "synthetic",
@@ -42,4 +49,7 @@ def open_set(path: Path | str) -> SkeletonSet:
         return open_folder(place)
     if place.suffix == ".npz":
         return open_npz(place)
+    for kind in FORMATS:
+        if kind.detects(place):
+            return kind.read(place, None, False).clips
     raise InputError(f"{place} is no prepared set (an npz, or a folder with x.npy). `hiclr prepare` makes one.")

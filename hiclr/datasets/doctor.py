@@ -1,0 +1,97 @@
+"""`doctor`: what is in a file or folder, and what is wrong with it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hiclr.datasets.base import SkeletonSet
+from hiclr.datasets.files import check_positions, is_folder, open_folder, open_npz
+from hiclr.datasets.readers import FORMATS
+from hiclr.datasets.synthetic import synthetic
+from hiclr.errors import InputError
+
+__all__ = ["diagnose", "diagnosis_text"]
+
+_BLOCK = 512
+_TALL = 10.0  # metres from the first joint: more is another unit
+
+
+def diagnose(path: Path | str) -> dict[str, Any]:
+    """Look at a set or at raw files.
+
+    Returns:
+        Plain values: "path", "ok" (nothing must be fixed), "summary" {label: text}, "faults" [{"where", "what",
+        "do"}] that must be fixed, "notes" [text] that are good to know.
+    """
+    report: dict[str, Any] = {"path": str(path), "summary": {}, "faults": [], "notes": []}
+    try:
+        clips = _open(path, report)
+        report["summary"] = clips.summary()
+        _look(clips, report)
+    except InputError as error:
+        report["faults"].append({"where": str(path), "what": str(error), "do": "mend or leave out what is named"})
+    report["ok"] = not report["faults"]
+    return report
+
+
+def _open(path: Path | str, report: dict[str, Any]) -> SkeletonSet:
+    if str(path) == "synthetic":
+        return synthetic()
+    place = Path(path)
+    if not place.exists():
+        raise InputError(f"There is no {place}.")
+    if is_folder(place):
+        return open_folder(place)
+    if place.suffix == ".npz":
+        return open_npz(place)
+    for kind in FORMATS:
+        if kind.detects(place):
+            made = kind.read(place, None, False)
+            report["faults"] += [
+                {"where": skipped.file, "what": skipped.reason, "do": "download it again, or leave it out"}
+                for skipped in made.skipped
+            ]
+            report["notes"] += list(made.notes)
+            return made.clips
+    raise InputError(
+        f"{place} is of no known format (known: npz, folder of npy, {', '.join(k.name for k in FORMATS)})."
+    )
+
+
+def _look(clips: SkeletonSet, report: dict[str, Any]) -> None:
+    check_positions(clips, clips.source)
+    empty, frozen, far = [], [], []
+    for start in range(0, len(clips), _BLOCK):
+        x = np.asarray(clips.x[start : start + _BLOCK])
+        first = x[:, :, :, :1]
+        here = (x != 0).any(axis=(1, 2, 3, 4))
+        empty += [clips.names[start + i] for i in np.flatnonzero(~here)]
+        still = here & (np.ptp(x, axis=2).max(axis=(1, 2, 3)) == 0)
+        frozen += [clips.names[start + i] for i in np.flatnonzero(still)]
+        size = np.where((x != 0).any(axis=1, keepdims=True), np.abs(x - first), 0).max(axis=(1, 2, 3, 4))
+        far += [clips.names[start + i] for i in np.flatnonzero(size > _TALL)]
+    if empty:
+        _fault(report, empty, "nobody is there in any frame", "leave the clips out")
+    if far:
+        _fault(report, far, "a body is over 10 m large: millimetres?", "divide the positions by 1000, or leave out")
+    if frozen:
+        report["notes"].append(f"{len(frozen)} clips never move: {', '.join(frozen[:5])}.")
+    counts = np.bincount(clips.y, minlength=clips.num_classes)
+    unused = [clips.classes[i] for i in np.flatnonzero(counts == 0)]
+    if unused:
+        report["notes"].append(f"{len(unused)} of {clips.num_classes} classes have no clip: {', '.join(unused[:5])}.")
+    if not clips.protocols:
+        report["notes"].append("The set has no train and test part: it can be pretrained on, not evaluated.")
+
+
+def _fault(report: dict[str, Any], names: list[str], what: str, do: str) -> None:
+    report["faults"].append({"where": ", ".join(names[:10]), "what": f"{len(names)} clips: {what}", "do": do})
+
+
+def diagnosis_text(report: dict[str, Any]) -> str:
+    """The report of `diagnose` for people."""
+    lines = [f"{label}: {text}" for label, text in report["summary"].items()]
+    lines += [f"FAULT {fault['where']}: {fault['what']} ({fault['do']})" for fault in report["faults"]]
+    lines += [f"note: {note}" for note in report["notes"]]
+    return "\n".join([*lines, "Nothing must be fixed." if report["ok"] else "Something must be fixed."])
