@@ -37,7 +37,7 @@ def rotation_matrix(degrees: Tensor) -> Tensor:
         turn = torch.eye(3, device=degrees.device, dtype=degrees.dtype).repeat(len(degrees), 1, 1)
         turn[:, a, a] = turn[:, b, b] = cos[:, axis]
         turn[:, a, b], turn[:, b, a] = sin[:, axis], -sin[:, axis]
-        matrix = turn @ matrix
+        matrix = (turn[..., None] * matrix[..., None, :, :]).sum(dim=2)  # turn @ matrix, in full precision everywhere
     return matrix
 
 

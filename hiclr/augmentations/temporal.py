@@ -6,7 +6,17 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from hiclr.augmentations.base import Params, Shape, check_call, check_within, gate, over_joints, share, uniform
+from hiclr.augmentations.base import (
+    Params,
+    Shape,
+    check_call,
+    check_within,
+    gate,
+    over_joints,
+    per_clip,
+    share,
+    uniform,
+)
 from hiclr.datasets.preprocessing import presence, sample_frames
 from hiclr.errors import InputError
 
@@ -114,21 +124,31 @@ class Blur:
         sigma = uniform((shape[0],), self.least, self.most, generator)
         return {"on": on, "sigma": sigma, "amount": torch.full((shape[0],), strength, device=on.device)}
 
-    def _weights(self, sigma: Tensor, frames: int) -> Tensor:
-        """(N, T, T): how much of each old frame (last axis) goes into each new one."""
+    def _taps(self, sigma: Tensor) -> Tensor:
+        """(N, taps): the kernel, 1 in the middle."""
         reach = self.taps // 2
-        far = torch.arange(reach + 1, device=sigma.device)
-        taps = torch.exp(-far.square() / (2 * sigma.float().square()[:, None]))  # (N, 1 + reach)
-        taps = taps * (taps > 1e-30)  # numbers too small for the usual format make the product twice as slow
-        steps = torch.arange(frames, device=sigma.device)
-        distance = (steps[:, None] - steps).abs().clamp(max=reach + 1)
-        return torch.nn.functional.pad(taps, (0, 1))[:, distance]
+        far = torch.arange(-reach, reach + 1, device=sigma.device)
+        taps = torch.exp(-far.square() / (2 * sigma.float().square()[:, None]))
+        return taps * (taps > 1e-30)  # smaller ones change nothing, and denormal numbers are slow
 
     def apply(self, x: Tensor, params: Params) -> Tensor:
         """(N, 3, T, V, M) -> the same shape; x is not modified."""
-        weights = self._weights(params["sigma"].to(x.device), x.shape[2]).to(x.dtype)
-        here = presence(x).to(x.dtype)  # (N, T, M): also keeps a person from glowing into frames without it
-        with torch.autocast(x.device.type, enabled=False):
-            smooth = torch.matmul(weights[:, None], x.flatten(3)).view(x.shape)
-            kept = here / torch.bmm(weights, here).clamp(min=1e-6) if self.normalise else here
-        return torch.lerp(x, smooth.mul_(over_joints(kept, x)), share(params, x))
+        taps = per_clip(self._taps(params["sigma"]), x)
+        here = presence(x)[:, None, :, None].to(x.dtype)  # (N, 1, T, 1, M)
+        # only where a person is: nobody glows into the frames before it came
+        kept = here / _weighted_sum(here, taps).clamp(min=1e-6) if self.normalise else here
+        smooth = _weighted_sum(x, taps).mul_(over_joints(kept[:, 0, :, 0], x))
+        return torch.lerp(x, smooth, share(params, x))
+
+
+def _weighted_sum(x: Tensor, taps: Tensor) -> Tensor:
+    """Slide the kernels (N, taps) over the frames of (N, C, T, ., .), zeros beyond the ends.
+
+    A sum of shifted clips and no convolution or matrix product: those are rounded to TF32 or bfloat16 where the
+    training asks for it, and are no faster.
+    """
+    padded = torch.nn.functional.pad(x, (0, 0, 0, 0, *[taps.shape[1] // 2] * 2))
+    out = torch.zeros_like(x)
+    for shift, tap in enumerate(taps.view(len(taps), -1, 1, 1, 1, 1).unbind(1)):
+        out.addcmul_(padded[:, :, shift : shift + x.shape[2]], tap)
+    return out
