@@ -173,7 +173,7 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
         if test is not None:
             more["protocols"] = {"test": np.asarray(test, dtype=bool), **more.get("protocols", {})}
         return cls(
-            x=np.asarray(x) if x.dtype == np.float32 else np.asarray(x).astype(np.float32),
+            x=np.asanyarray(x, dtype=np.float32),  # a memory map of float32 stays one
             y=labels.astype(np.int64),
             layout=layout,
             classes=tuple(str(i) for i in range(highest + 1)) if classes is None else tuple(map(str, classes)),

@@ -1,0 +1,282 @@
+"""SkeletonSet, sets on disk, preprocessing and streams."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from hiclr.datasets import (
+    Preprocess,
+    SkeletonSet,
+    bones,
+    centre,
+    convert,
+    diagnose,
+    motion,
+    open_set,
+    presence,
+    resample,
+    save_set,
+    to_stream,
+    turn,
+)
+from hiclr.datasets.base import MappedRows
+from hiclr.errors import InputError
+from hiclr.skeleton import KINECT_20_SDK, NTU_25, Layout, find_pairs, match_layout
+
+
+def positions(n: int = 6, frames: int = 8, joints: int = 25, persons: int = 2, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(n, 3, frames, joints, persons)).astype(np.float32)
+
+
+def small_set(n: int = 6, joints: int = 25) -> SkeletonSet:
+    layout = NTU_25 if joints == 25 else KINECT_20_SDK
+    return SkeletonSet.from_arrays(
+        positions(n, joints=joints),
+        np.arange(n) % 3,
+        layout=layout,
+        classes=("sit", "stand", "wave", "never seen"),
+        names=[f"clip {i} é" for i in range(n)],
+        test=np.arange(n) >= n // 2,
+        ids={"subject": np.arange(n)},
+        length=np.full(n, 8),
+        synthetic=True,
+        source="made here",
+        preprocessing=("centre frame",),
+    )
+
+
+# --- layouts ----------------------------------------------------------------------------------------------------------
+
+
+def test_mirror_twice_is_the_identity():
+    order = np.array(NTU_25.mirror)
+    assert (order[order] == np.arange(25)).all()
+    assert NTU_25.joints[order[NTU_25.joints.index("elbow_l")]] == "elbow_r"
+
+
+def test_pairs_are_found_by_common_spellings():
+    joints = ["LeftArm", "RightArm", "left_hip", "right_hip", "LHip", "RHip", "nose", "hip.L", "hip.R", "lower"]
+    assert find_pairs(joints) == ((0, 1), (2, 3), (4, 5), (7, 8))
+
+
+@pytest.mark.parametrize(
+    ("parents", "words"),
+    [((0, 2, 1), "loop"), ((0, 0, 2), "one root"), ((0, 0, 5), "outside"), ((0, 0), "2 parents")],
+)
+def test_what_is_no_tree_is_refused(parents: tuple[int, ...], words: str):
+    with pytest.raises(InputError, match=words):
+        Layout("mine", ("a", "b", "c"), parents, (), 0)
+
+
+def test_a_known_tree_is_recognised():
+    parents = [-1 if v == parent else parent for v, parent in enumerate(KINECT_20_SDK.parents)]
+    assert match_layout(KINECT_20_SDK.joints, parents) is KINECT_20_SDK
+
+
+# --- the set ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_set_from_two_arrays():
+    clips = SkeletonSet.from_arrays(positions(4).astype(np.float64), ["b", "a", "b", "c"])
+    assert (clips.classes, clips.y.tolist()) == (("a", "b", "c"), [1, 0, 1, 2])
+    assert clips.x.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "words"),
+    [
+        (positions()[..., 0], range(6), ("(N, 3, T, V, M)", "(6, 3, 8, 25)", "x[..., None]")),
+        (positions().transpose(0, 2, 3, 4, 1), range(6), ("(6, 8, 25, 2, 3)", "np.moveaxis(x, 4, 1)")),
+        (positions(joints=20), range(6), ("20 joints", "25")),
+        (positions(), range(5), ("(6,)", "(5,)")),
+        (positions(), [0, 1, 2, 0, 1, -1], ("-1", "clip 5")),
+        (positions(), [0.5] * 6, ("integers or words",)),
+    ],
+)
+def test_wrong_arrays_get_a_sentence(x: np.ndarray, y: list[int], words: tuple[str, ...]):
+    with pytest.raises(InputError) as refused:
+        SkeletonSet.from_arrays(x, list(y))
+    assert all(word in str(refused.value) for word in words)
+
+
+def test_a_data_loader_takes_it():
+    x, y = next(iter(DataLoader(small_set(), batch_size=4)))
+    assert (tuple(x.shape), y.tolist()) == ((4, 3, 8, 25, 2), [0, 1, 2, 0])
+
+
+def test_a_split_leaves_both_parts_something():
+    train, test = small_set().split()
+    assert set(train.names).isdisjoint(test.names)
+    clips = small_set()
+    with pytest.raises(InputError, match="leaves no clip"):
+        SkeletonSet.from_arrays(clips.x, clips.y, test=[False] * 6).split()
+    with pytest.raises(InputError, match="no protocol 'cross-view'"):
+        clips.split("cross-view")
+
+
+def test_what_a_page_shows_is_escaped():
+    clips = SkeletonSet.from_arrays(positions(2), [0, 1], source="<script>alert(1)</script>")
+    assert "<script>" not in clips._repr_html_()
+
+
+# --- on disk ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["set.npz", "set"])
+@pytest.mark.parametrize("joints", [25, 20])
+def test_a_set_comes_back_whole(tmp_path: Path, name: str, joints: int):
+    before = small_set(joints=joints)
+    save_set(before, tmp_path / name)
+    after = open_set(tmp_path / name)
+    assert after.fingerprint == before.fingerprint
+    for field in ("classes", "names", "layout", "source", "synthetic", "preprocessing"):
+        assert getattr(after, field) == getattr(before, field)
+    np.testing.assert_array_equal(after.protocols["test"], before.protocols["test"])
+    np.testing.assert_array_equal(after.ids["subject"], before.ids["subject"])
+    assert [p.name for p in tmp_path.iterdir()] == [name]  # no leftovers
+
+
+def test_a_folder_stays_on_the_disk(tmp_path: Path):
+    save_set(small_set(), tmp_path / "set")
+    save_set(small_set(4), tmp_path / "set")  # written again in one go
+    clips = open_set(tmp_path / "set")
+    train, _ = clips.split()
+    assert len(clips) == 4
+    assert isinstance(clips.x, np.memmap)
+    assert isinstance(train.x, MappedRows)
+    np.testing.assert_array_equal(train.clips([1]).numpy(), small_set(4).x[[1]])
+    assert train.fingerprint == small_set(4).split()[0].fingerprint
+
+
+def test_a_mapped_file_cut_short_is_refused(tmp_path: Path):
+    save_set(small_set(), tmp_path / "set")
+    path = tmp_path / "set" / "x.npy"
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(InputError, match=r"x\.npy"):
+        open_set(tmp_path / "set")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"X": positions(), "y": np.zeros(6, int)}, ("'x'", "X", "(N, 3, T, V, M)")),
+        ({"x": positions()}, ("'y'", "(N,)")),
+        ({"x": positions(joints=7), "y": np.zeros(6, int)}, ("7 joints", "joint_names", "parents")),
+        ({"x": positions(), "y": np.zeros(6, int), "length": np.array([8, 8, 0, -1, 8, 9])}, ("clip 2", "-1")),
+        ({"x": positions(), "y": np.zeros(6, int), "test_subjects": np.array([1])}, ("'subject'",)),
+        ({"x": np.where(np.arange(6)[:, None, None, None, None] == 3, np.nan, positions()), "y": np.zeros(6, int)},
+         ("clip000003", "frame 0", "spine_base", "nan")),
+    ],
+)  # fmt: skip
+def test_a_faulty_npz_gets_a_sentence(tmp_path: Path, arrays: dict[str, np.ndarray], words: tuple[str, ...]):
+    np.savez(tmp_path / "bad.npz", **arrays)
+    with pytest.raises(InputError) as refused:
+        open_set(tmp_path / "bad.npz")
+    assert all(word in str(refused.value) for word in ("bad.npz", *words))
+    report = diagnose(tmp_path / "bad.npz")
+    assert not report["ok"]
+
+
+def test_objects_are_refused_not_unpickled(tmp_path: Path):
+    np.savez(tmp_path / "bad.npz", x=positions(), y=np.array([{}] * 6, dtype=object))
+    with pytest.raises(InputError, match="'y' holds Python objects"):
+        open_set(tmp_path / "bad.npz")
+
+
+def test_labels_counted_from_one_or_in_words(tmp_path: Path):
+    np.savez(tmp_path / "one.npz", x=positions(4), y=np.array([1, 2, 3, 1]), classes=np.array(["a", "b", "c"]))
+    assert open_set(tmp_path / "one.npz").y.tolist() == [0, 1, 2, 0]
+    np.savez(tmp_path / "words.npz", x=positions(4), y=np.array(["c", "a", "b", "d"]))
+    assert open_set(tmp_path / "words.npz").y.tolist() == [2, 0, 1, 3]
+
+
+def test_styles_are_looked_up_in_subject(tmp_path: Path):
+    arrays = {"x": positions(), "y": np.zeros(6, int), "subject": np.arange(6), "test_styles": np.array([1, 4])}
+    np.savez(tmp_path / "set.npz", **arrays)
+    clips = open_set(tmp_path / "set.npz")
+    assert clips.protocols["cross-style"].tolist() == [False, True, False, False, True, False]
+
+
+def test_converting_a_set_applies_the_steps(tmp_path: Path):
+    save_set(small_set(), tmp_path / "a.npz")
+    report = convert(tmp_path / "a.npz", tmp_path / "b.npz", frames=5)
+    assert (report["clips"], report["frames"]) == (6, 5)
+    assert open_set(tmp_path / "b.npz").preprocessing == ("centre frame", "resample 5")
+    with pytest.raises(InputError, match="no known format"):
+        convert(tmp_path, tmp_path / "c.npz")
+
+
+# --- preprocessing ----------------------------------------------------------------------------------------------------
+
+
+def test_centring_moves_everybody_by_the_main_person():
+    x = torch.from_numpy(positions())
+    x[0, :, 3, :, 0] = 0  # the main person is away in one frame: the second one is centred there
+    out = centre(x, 20)
+    assert not out[1, :, :, 20, 0].any()
+    assert not out[0, :, 3, 20, 1].any()
+    assert not out[0, :, 3, :, 0].any()
+    torch.testing.assert_close(out[1, :, 2, 4, 1], x[1, :, 2, 4, 1] - x[1, :, 2, 20, 0])
+    torch.testing.assert_close(centre(x, 20, "first")[1, :, 2, 4, 1], x[1, :, 2, 4, 1] - x[1, :, 0, 20, 0])
+
+
+def test_turning_lays_the_shoulders_along_x():
+    out = turn(torch.from_numpy(positions()), (4, 8))
+    line = out[:, :, 0, 4, 0] - out[:, :, 0, 8, 0]
+    assert (line[:, 0] > 0).all()
+    torch.testing.assert_close(line[:, 2], torch.zeros(6), atol=1e-6, rtol=0)
+
+
+def test_resampling_takes_the_valid_frames_only():
+    x = torch.zeros(1, 3, 6, 1, 1)
+    x[0, :, :4] = torch.tensor([1.0, 2, 3, 4]).view(4, 1, 1)
+    # pixel centres: two new frames lie in the middle of frames 0-1 and 2-3
+    assert resample(x, 2)[0, 0, :, 0, 0].tolist() == [1.5, 3.5]
+    assert resample(x, 4)[0, 0, :, 0, 0].tolist() == [1, 2, 3, 4]
+
+
+def test_one_frame_becomes_many_equal_ones():
+    x = torch.zeros(1, 3, 4, 25, 1)
+    x[0, :, 0] = 1.5
+    assert (resample(x, 50) == 1.5).all()
+    assert not motion(resample(x, 50)).any()
+
+
+def test_nobody_glides_in_from_the_origin():
+    x = torch.ones(1, 3, 40, 25, 2)
+    x[0, :, :20, :, 1] = x[0, :, 31:, :, 1] = 0
+    out = resample(x, 50)[0, 0, :, 0, 1]
+    assert set(out.tolist()) == {0.0, 1.0}
+    assert not (motion(x)[..., 1] != 0).any()
+
+
+def test_preprocessing_twice_changes_nothing():
+    steps = Preprocess(16, "frame", turn=True)
+    once = steps.apply(torch.from_numpy(positions()), NTU_25)
+    torch.testing.assert_close(steps.apply(once, NTU_25), once, atol=1e-6, rtol=0)
+    assert steps.steps() == ("centre frame", "turn", "resample 16")
+
+
+def test_presence_is_a_joint_away_from_the_origin():
+    x = torch.zeros(1, 3, 2, 25, 2)
+    x[0, 1, 1, 3, 0] = 0.1
+    assert presence(x).tolist() == [[[False, False], [True, False]]]
+
+
+# --- streams ----------------------------------------------------------------------------------------------------------
+
+
+def test_streams_by_hand():
+    x = torch.zeros(1, 3, 3, 2, 1)
+    x[0, 0, :, 0, 0], x[0, 0, :, 1, 0] = torch.tensor([1.0, 2, 4]), torch.tensor([3.0, 3, 3])
+    assert bones(x, [0, 0])[0, 0, :, :, 0].tolist() == [[0, 2], [0, 1], [0, -1]]
+    assert motion(x)[0, 0, :, 0, 0].tolist() == [1, 2, 0]
+    layout = Layout("two", ("a", "b"), (0, 0), (), 0)
+    assert torch.equal(to_stream(x, "bone", layout), bones(x, [0, 0]))
+    with pytest.raises(InputError, match="joint, bone or motion"):
+        to_stream(x, "colour", layout)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="2 joints"):
+        bones(x, [0, 0, 1])

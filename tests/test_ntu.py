@@ -1,0 +1,155 @@
+"""Raw NTU files: written by a writer of our own and read again; the faults that real folders have."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hiclr.datasets import convert, diagnose, open_set
+from hiclr.datasets.readers.ntu import read_skeleton
+from hiclr.datasets.readers.ntu_missing import missing_names
+from hiclr.errors import InputError
+
+NAME = "S001C001P001R001A001"
+Body = tuple[int, np.ndarray]  # tracking id, (25, 3)
+
+
+def write(path: Path, frames: Sequence[Sequence[Body]], said: int | None = None, newline: str = "\n") -> Path:
+    """The format of the Kinect v2 recordings, line by line."""
+    lines = [str(len(frames) if said is None else said)]
+    for bodies in frames:
+        lines.append(str(len(bodies)))
+        for identity, joints in bodies:
+            lines += [f"{identity} 0 1 1 1 1 0 0.1 -0.2 2", "25"]
+            lines += [" ".join(repr(float(v)) for v in joint) + " 1 2 3 4 0 0 0 1 2" for joint in joints]
+    path.write_bytes((newline.join(lines) + newline).encode())
+    return path
+
+
+def walk(rng: np.random.Generator, frames: int, step: float = 0.05) -> np.ndarray:
+    """(T, 25, 3) someone upright who moves."""
+    body = rng.normal(size=(25, 3)) * (0.1, 0.6, 0.1)
+    return (body + np.cumsum(rng.normal(size=(frames, 25, 3)) * step, axis=0)).astype(np.float32)
+
+
+def alone(points: np.ndarray, identity: int = 7) -> list[list[Body]]:
+    return [[(identity, frame)] for frame in points]
+
+
+def test_what_is_written_is_read_to_the_last_digit(tmp_path: Path):
+    one, two = walk(np.random.default_rng(0), 12), walk(np.random.default_rng(1), 12, step=0.01)
+    clip = read_skeleton(
+        write(tmp_path / f"{NAME}.skeleton", [[(2, b), (1, a)] for a, b in zip(one, two, strict=True)])
+    )
+    np.testing.assert_array_equal(clip.x[..., 0], one.transpose(2, 0, 1))  # who moves more comes first
+    np.testing.assert_array_equal(clip.x[..., 1], two.transpose(2, 0, 1))
+
+
+def test_a_person_follows_the_tracking_id_through_a_change_of_slots(tmp_path: Path):
+    one, two = walk(np.random.default_rng(0), 12), walk(np.random.default_rng(1), 12)
+    frames = [[(1, a), (2, b)] if t < 6 else [(2, b), (1, a)] for t, (a, b) in enumerate(zip(one, two, strict=True))]
+    x = read_skeleton(write(tmp_path / f"{NAME}.skeleton", frames)).x
+    assert {x[..., 0].tobytes(), x[..., 1].tobytes()} == {p.transpose(2, 0, 1).tobytes() for p in (one, two)}
+
+
+def test_a_person_who_comes_and_goes_is_exactly_zero_outside(tmp_path: Path):
+    one, two = walk(np.random.default_rng(0), 12), walk(np.random.default_rng(1), 12)
+    frames = [[(1, one[t]), (2, two[t])] if 4 <= t < 8 else [(1, one[t])] for t in range(12)]
+    x = read_skeleton(write(tmp_path / f"{NAME}.skeleton", frames)).x
+    there = (x[..., 1] != 0).any(axis=(0, 2))
+    assert there.tolist() == [4 <= t < 8 for t in range(12)]
+
+
+def test_a_chair_is_dropped_and_said(tmp_path: Path):
+    person, chair = walk(np.random.default_rng(0), 12), walk(np.random.default_rng(1), 1)[0]
+    clip = read_skeleton(write(tmp_path / f"{NAME}.skeleton", [[(1, chair), (2, frame)] for frame in person]))
+    np.testing.assert_array_equal(clip.x[..., 0], person.transpose(2, 0, 1))
+    assert not clip.x[..., 1].any()
+    assert "body 1 dropped as false: static" in clip.notes[0]
+
+
+def test_line_ends_and_blank_lines_do_not_matter(tmp_path: Path):
+    points = alone(walk(np.random.default_rng(0), 5))
+    plain = read_skeleton(write(tmp_path / "a.skeleton", points)).x
+    dos = write(tmp_path / "b.skeleton", points, newline="\r\n")
+    dos.write_bytes(b"\xef\xbb\xbf" + dos.read_bytes() + b"\r\n\r\n")
+    np.testing.assert_array_equal(read_skeleton(dos).x, plain)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("", ("empty",)), ("0\n", ("0 frames",)), ("two\n", ("number of frames",)), ("1\n0\n", ("no body",))],
+)
+def test_an_unusable_file_is_refused_by_name(tmp_path: Path, content: str, words: tuple[str, ...]):
+    path = tmp_path / f"{NAME}.skeleton"
+    path.write_text(content)
+    with pytest.raises(InputError) as refused:
+        read_skeleton(path)
+    assert all(word in str(refused.value) for word in (NAME, *words))
+
+
+def test_a_file_cut_short_is_named_and_the_rest_converts(tmp_path: Path):
+    source = tmp_path / "raw"
+    source.mkdir()
+    whole = write(source / f"{NAME}.skeleton", alone(walk(np.random.default_rng(0), 9)))
+    torn = source / "S001C002P002R001A004.skeleton"
+    torn.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+    (source / "notes.txt").write_text("no clip")
+    (source / "S001C002P005R002A008.skeleton").write_bytes(whole.read_bytes())  # on the published list
+    report = convert(source, tmp_path / "set.npz")
+    reasons = {skipped["file"]: skipped["reason"] for skipped in report["skipped"]}
+    assert report["clips"] == 1
+    assert "9 frames" in reasons[torn.name]
+    assert "Download it again" in reasons[torn.name]
+    assert "name" in reasons["notes.txt"]
+    assert "published list" in reasons["S001C002P005R002A008.skeleton"]
+    assert not diagnose(source)["ok"]
+    assert open_set(tmp_path / "set.npz").names == (NAME,)
+
+
+def test_the_missing_list_holds_what_was_published():
+    names = missing_names()
+    assert len(names) == 535
+    assert sum(int(name[17:20]) <= 60 for name in names) == 302
+    assert {f"S028C00{camera}P087R001A061" for camera in (1, 2, 3)} <= names
+
+
+def test_protocols_follow_performer_camera_and_setup(tmp_path: Path):
+    source = tmp_path / "raw"
+    source.mkdir()
+    for name in ("S001C001P001R001A001", "S001C002P003R001A002", "S002C003P004R001A003"):
+        write(source / f"{name}.skeleton", alone(walk(np.random.default_rng(0), 4)))
+    clips = open_set(source)
+    assert clips.protocols["ntu60-xsub"].tolist() == [False, True, False]  # 1 and 4 train, 3 tests
+    assert clips.protocols["ntu60-xview"].tolist() == [True, False, False]  # cameras 2 and 3 train
+    assert (clips.y.tolist(), clips.num_classes) == ([0, 1, 2], 60)
+    write(source / "S018C001P045R001A061.skeleton", alone(walk(np.random.default_rng(0), 4)))
+    clips = open_set(source)
+    assert clips.protocols["ntu120-xsub"].tolist() == [False, True, False, False]
+    assert clips.protocols["ntu120-xset"].tolist() == [True, True, False, False]  # even setups train
+    assert clips.num_classes == 120
+
+
+def test_released_preprocessing_is_recorded(tmp_path: Path):
+    source = write(tmp_path / f"{NAME}.skeleton", alone(walk(np.random.default_rng(0), 9)))
+    convert(source, tmp_path / "set", preprocess="released")
+    clips = open_set(tmp_path / "set")
+    assert clips.preprocessing == ("centre frame", "turn", "resample 50")
+    assert clips.x.shape == (1, 3, 50, 25, 2)
+    assert clips.length is not None
+    assert clips.length.tolist() == [9]
+    assert not clips.x[0, :, :, 20, 0].any()  # the upper spine is the origin of every frame
+
+
+@pytest.mark.real
+def test_real_files_keep_their_positions(tmp_path: Path):
+    source = Path(__file__).parents[2] / "shared" / "data" / "raw" / "ntu"
+    if not source.is_dir():
+        pytest.skip("no real NTU files beside the project")
+    clips = open_set(source)
+    for name, clip, length in zip(clips.names, clips.x, clips.length if clips.length is not None else (), strict=True):
+        numbers = {line for line in (source / f"{name}.skeleton").read_text().splitlines() if line.count(" ") == 11}
+        known = {tuple(np.float32(line.split()[:3])) for line in numbers}
+        for frame in (0, int(length) // 2, int(length) - 1):
+            assert all(tuple(joint) in known for joint in clip[:, frame, :, 0].T)
