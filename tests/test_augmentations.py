@@ -595,6 +595,14 @@ def test_absent_frames_do_not_count_as_style():
     torch.testing.assert_close(quirk, transfer_statistics(longer, longer.flip(0)), rtol=1e-4, atol=1e-4)
 
 
+def test_the_spread_is_that_of_a_sample_however_long_each_clip_is():
+    x = torch.randn(2, 3, 4, 2, 1, generator=seeded()) + 5
+    x[1, :, 1:] = 0  # 8 points of the first clip, 2 of the second
+    out = SkeleAdaIN().apply(x, {"partner": torch.tensor([1, 0]), "amount": torch.ones(2)})
+    torch.testing.assert_close(out[0].std((1, 2)), x[1, :, 0].std(1), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(out[1, :, 0].std(1), x[0].std((1, 2)), rtol=1e-3, atol=1e-3)
+
+
 def test_a_person_whom_the_partner_lacks_keeps_its_own_style():
     x = clips(2)  # clip 0 has no second person
     out = SkeleAdaIN().apply(x, {"partner": torch.tensor([1, 0]), "amount": torch.ones(2)})

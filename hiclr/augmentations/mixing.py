@@ -93,6 +93,5 @@ class SkeleAdaIN:
         there, style = here[partner], x[partner]
         factor, offset = _towards(x, style, here, there, self.over)
         both = here * there if self.over == "V" else here * there.amax(dim=2, keepdim=True)
-        alone = partner == torch.arange(len(x), device=x.device)
-        amount = over_clip(params["amount"], x) * both * over_clip(~alone, x)
+        amount = over_clip(params["amount"], x) * both
         return x * (1 + amount * (factor - 1)) + amount * offset
