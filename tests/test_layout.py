@@ -22,6 +22,7 @@ ORDER = (
     "pretraining",
     "features",
     "evaluation",
+    "workbook",
     "figures",
     "widgets",
     "parity",

@@ -1,0 +1,135 @@
+"""What the notebooks share: which clips, which settings, which folder. Any of them runs alone."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import hiclr
+from hiclr.datasets import SkeletonSet, open_set
+from hiclr.errors import InputError
+from hiclr.pretraining import PRESETS, PretrainConfig, prepare_run, pretrain
+from hiclr.runs import Run
+
+__all__ = ["CLIPS_SEEN", "Workbook"]
+
+CLIPS_SEEN = 40_000
+"""Clips that a quick run trains on, repetitions counted: about 4 minutes on 2 cores, whatever the size of the set."""
+FULL = 4
+"""How many times as long a full run of a small set is."""
+LARGE = 10_000
+"""From this many training clips on, a full run takes the paper's settings."""
+
+_HOME = Path(hiclr.__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Workbook:
+    """The settings of the five notebooks, and what follows from them.
+
+    Args:
+        data: what `open_set` takes: "synthetic", an npz or a folder; relative to where the notebook runs.
+        quick: a few minutes on a CPU; else the paper's settings for a large set, a longer run for a small one.
+        epochs: instead of what `quick` says.
+        seed: of the run.
+        out: the run folder; `data/runs/<name>` of the project when left out.
+    """
+
+    data: str = "synthetic"
+    quick: bool = True
+    epochs: int | None = None
+    seed: int = 0
+    out: Path | str | None = None
+
+    @classmethod
+    def from_environment(cls, **settings: Any) -> "Workbook":
+        """These settings, with those of HICLR_DATA, HICLR_OUT, HICLR_QUICK, HICLR_EPOCHS and HICLR_SEED before them.
+
+        Raises:
+            InputError: a variable that is no number, or QUICK that is neither 0 nor 1.
+        """
+        return replace(cls(**settings), **_asked_for(os.environ))
+
+    @property
+    def full_length(self) -> bool:
+        """Whether this is the run that the notebooks' own claims are about: synthetic clips, epochs not cut short."""
+        return self.data == "synthetic" and self.epochs is None
+
+    @property
+    def preset(self) -> str:
+        """The preset that the settings start from."""
+        return "paper" if not self.quick and len(self.train()) >= LARGE else "small"
+
+    @property
+    def name(self) -> str:
+        """The run in a word: set, preset, epochs, seed."""
+        return f"{Path(self.data).stem}-{self.preset}-e{self.config().epochs}-seed{self.seed}"
+
+    @property
+    def folder(self) -> Path:
+        """The run folder; also executed notebooks and figures are put there."""
+        return Path(self.out) if self.out is not None else _HOME / "data" / "runs" / self.name
+
+    def clips(self) -> SkeletonSet:
+        """The whole set, opened once."""
+        return _opened(self.data)
+
+    def train(self) -> SkeletonSet:
+        """The train part of the set's first protocol; all clips where it has none."""
+        clips = self.clips()
+        return clips.split()[0] if clips.protocols else clips
+
+    def test(self) -> SkeletonSet:
+        """The test part of the set's first protocol; all clips where it has none."""
+        clips = self.clips()
+        return clips.split()[1] if clips.protocols else clips
+
+    def config(self) -> PretrainConfig:
+        """The settings of the run."""
+        epochs = PRESETS["paper"].epochs
+        if self.preset == "small":
+            epochs = min(max(CLIPS_SEEN // len(self.train()), 2), 200) * (1 if self.quick else FULL)
+        return replace(PRESETS[self.preset], epochs=epochs if self.epochs is None else self.epochs, seed=self.seed)
+
+    def run(self) -> Run:
+        """The run of these settings: as it is when it is finished, else trained to its end first.
+
+        Raises:
+            InputError: the folder holds a run with other settings or other clips.
+        """
+        run = prepare_run(self.folder, self.config(), self.train())
+        if not run.finished:
+            for _ in pretrain(self.train(), self.config(), run):
+                pass
+        return run
+
+    def save(self, figure: Any, name: str) -> Any:
+        """Keep a figure as `figures/<name>.png` of the folder, and hand it back to be shown."""
+        place = self.folder / "figures"
+        place.mkdir(parents=True, exist_ok=True)
+        figure.savefig(place / f"{name}.png", dpi=120)
+        return figure
+
+
+@cache
+def _opened(data: str) -> SkeletonSet:
+    return open_set(data)
+
+
+def _asked_for(environment: Mapping[str, str]) -> dict[str, Any]:
+    """The settings that the environment names; an empty variable is none."""
+    given = {
+        key: environment.get(f"HICLR_{key.upper()}", "").strip() for key in ("data", "out", "quick", "epochs", "seed")
+    }
+    found: dict[str, Any] = {key: value for key, value in given.items() if value}
+    for key in {"epochs", "seed"} & set(found):
+        if not found[key].isdecimal():
+            raise InputError(f"{key.upper()} must be a whole number; it is {found[key]!r}.")
+        found[key] = int(found[key])
+    if "quick" in found:
+        if found["quick"] not in ("0", "1"):
+            raise InputError(f"QUICK must be 0 (full settings) or 1; it is {found['quick']!r}.")
+        found["quick"] = found["quick"] == "1"
+    return found
