@@ -1,0 +1,95 @@
+"""The benchmark suite: `make bench`. Prints a table and writes benchmarks/results/<name>.json with the machine.
+
+Times are medians over repetitions in one process; on a shared machine read the ratios, not the milliseconds.
+"""
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator
+
+from hiclr.augmentations import paper_views
+from hiclr.encoders import STGCN
+from hiclr.evaluation import knn_predict, linear_probe
+from hiclr.runs import environment
+from hiclr.skeleton import NTU_25
+
+RESULTS = Path(__file__).parent / "results"
+REPEAT = 5
+
+
+def timed(work: Callable[[], Any], repeat: int = REPEAT) -> dict[str, float]:
+    """Median and spread of the seconds that a call takes, after one call to warm up."""
+    work()
+    seconds = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return {"median_s": statistics.median(seconds), "least_s": min(seconds), "most_s": max(seconds), "repeat": repeat}
+
+
+def augmentation(clips: int = 128) -> dict[str, dict[str, float]]:
+    """Four views of a batch: the key's and the three queries'."""
+    x = torch.randn(clips, 3, 50, 25, 2, generator=Generator().manual_seed(0))
+    views, generator = paper_views(NTU_25), Generator().manual_seed(0)
+
+    def four() -> None:
+        views(x, generator)
+        views.apply_view(0, x, views.draw_view(0, tuple(x.shape), generator))
+
+    return {f"four paper views, {clips} clips": timed(four)}
+
+
+def encoder(clips: int = 32) -> dict[str, dict[str, float]]:
+    """Forward and backward of the paper's ST-GCN on clips of one person stored as two, and what skipping saves."""
+    x = torch.randn(clips, 3, 50, 25, 2, generator=Generator().manual_seed(0))
+    x[..., 1] = 0
+    rows = {}
+    for persons in ("all", "present"):
+        network = STGCN(NTU_25, persons=persons)  # type: ignore[arg-type]
+        for precision, dtype in (("fp32", None), ("bf16", torch.bfloat16)):
+
+            def step(network: STGCN = network, dtype: torch.dtype | None = dtype) -> None:
+                with torch.autocast("cpu", dtype=dtype, enabled=dtype is not None):
+                    loss = network(x).float().square().mean()
+                loss.backward()
+
+            rows[f"ST-GCN step, {clips} clips, persons {persons}, {precision}"] = timed(step, 3)
+    return rows
+
+
+def evaluation() -> dict[str, dict[str, float]]:
+    """Nearest neighbours at NTU RGB+D 60's size, and the linear probe at a small set's."""
+    rng = np.random.default_rng(0)
+    gallery, queries = (rng.normal(size=(n, 256)).astype(np.float32) for n in (40_091, 16_487))
+    y = rng.integers(0, 60, len(gallery))
+    small, labels = rng.normal(size=(1834, 128)).astype(np.float32), rng.integers(0, 10, 1834)
+    return {
+        "1-NN, 16,487 x 40,091 x 256": timed(lambda: knn_predict(gallery, y, queries, k=1, num_classes=60), 1),
+        "linear probe, 1,834 x 128": timed(lambda: linear_probe(small, labels), 1),
+    }
+
+
+def main() -> int:
+    """Run everything, print, write."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for suite in (augmentation, encoder, evaluation):
+        rows = suite()
+        for name, row in rows.items():
+            print(f"{name:<52}{1000 * row['median_s']:>10.1f} ms   ({1000 * row['least_s']:.1f} to "
+                  f"{1000 * row['most_s']:.1f}, {row['repeat']} times)", flush=True)  # fmt: skip
+        text = json.dumps({"suite": suite.__name__, "rows": rows, "machine": environment("cpu")}, indent=1)
+        (RESULTS / f"{suite.__name__}.json").write_text(text + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
