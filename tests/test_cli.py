@@ -17,7 +17,7 @@ import pytest
 import hiclr
 from hiclr.__main__ import main
 from hiclr.commands.train import Preset, duration, epoch_line, train_part
-from hiclr.datasets import SkeletonSet, save_set
+from hiclr.datasets import RELEASED, SkeletonSet, open_set, save_set
 from hiclr.errors import InputError
 from hiclr.pretraining import PRESETS, PretrainConfig
 
@@ -156,7 +156,7 @@ def test_pretraining_says_what_it_trains_on_and_leaves_a_run(trained: tuple[Path
 
 def test_the_same_command_leaves_a_finished_run_alone(run: Path, data: Path):
     before = {path: path.stat().st_mtime_ns for path in run.glob("checkpoint*")}
-    found = command("pretrain", "--data", data, "--out", run, *QUICK, "--json")
+    found = inside("pretrain", "--data", data, "--out", run, *QUICK, "--json")
     assert the_object(found)["last"]["epoch"] == 2
     assert {path: path.stat().st_mtime_ns for path in run.glob("checkpoint*")} == before
     assert "left as it is" in inside("pretrain", "--data", data, "--out", run, *QUICK).stdout
@@ -272,7 +272,7 @@ def test_a_reader_that_leaves_early_is_no_fault(run: Path, data: Path):
 
 def test_embed_writes_an_array_for_each_view(run: Path, data: Path, tmp_path: Path):
     out = tmp_path / "new" / "features.npz"
-    found = the_object(command("embed", run, "--data", data, "--out", out, "--json"))
+    found = the_object(inside("embed", run, "--data", data, "--out", out, "--json"))
     assert found["views"] == ["clean", "basic", "normal", "strong"]
     with np.load(out, allow_pickle=False) as kept:
         for view in found["views"]:
@@ -292,3 +292,60 @@ def test_what_is_not_there_is_a_message(run: Path, data: Path, tmp_path: Path):
 
 
 # --- prepare and doctor -----------------------------------------------------------------------------------------------
+
+
+def test_prepare_writes_a_set_that_the_other_commands_open(data: Path, tmp_path: Path):
+    found = the_object(inside("prepare", data, "--out", tmp_path / "set", "--frames", "8", "--json"))
+    assert (found["clips"], found["classes"], found["frames"], found["skipped"]) == (36, 3, 8, [])
+    clips = open_set(tmp_path / "set")
+    assert clips.x.shape == (36, 3, 8, 25, 1)
+    assert "resample 8" in clips.preprocessing
+    done = inside("prepare", data, "--out", tmp_path / "set.npz")
+    assert done.returncode == 0
+    assert "24 train / 12 test" in done.stdout
+    np.testing.assert_array_equal(open_set(tmp_path / "set.npz").x, open_set(data).x)  # untouched unless asked for
+
+
+def test_prepare_released_is_the_published_preprocessing(data: Path, tmp_path: Path):
+    assert inside("prepare", data, "--out", tmp_path / "r.npz", "--preprocess", "released").returncode == 0
+    made, before = open_set(tmp_path / "r.npz"), open_set(data)
+    wanted = RELEASED.apply(before.clips(slice(None)), before.layout)
+    np.testing.assert_array_equal(made.x, wanted.numpy())
+
+
+def test_prepare_refuses_what_it_does_not_know(tmp_path: Path, data: Path):
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "a.txt").write_text("nothing of ours")
+    one_message(inside("prepare", tmp_path / "letters", "--out", tmp_path / "x.npz"), "letters", "known")
+    one_message(inside("prepare", tmp_path / "gone", "--out", tmp_path / "x.npz", "--json"), "gone")
+    one_message(inside("prepare", data, "--out", tmp_path / "x.npz", "--layout", "kinect20-msr"), "ntu25")
+    assert not (tmp_path / "x.npz").exists()
+
+
+def test_a_folder_that_may_not_be_written_is_a_message(data: Path, tmp_path: Path):
+    (tmp_path / "file").write_text("in the way")
+    one_message(inside("prepare", data, "--out", tmp_path / "file" / "set.npz"), "file")
+
+
+def test_doctor_finds_nothing_in_a_good_set(data: Path):
+    found = the_object(inside("doctor", data, "--json"))
+    assert found["ok"] is True
+    assert found["faults"] == []
+    done = inside("doctor", data)
+    assert done.returncode == 0
+    assert "24 train / 12 test" in done.stdout
+
+
+def test_doctor_ends_with_1_where_something_must_be_fixed(tmp_path: Path):
+    good = clips()
+    x = good.clips(slice(None)).numpy()
+    x[7, 1, 3, 5, 0] = np.nan
+    np.savez(tmp_path / "bad.npz", x=x, y=good.y)
+    done = inside("doctor", tmp_path / "bad.npz")
+    assert done.returncode == 1
+    assert "clip000007" in done.stdout
+    assert "frame 3" in done.stdout
+    done = inside("doctor", tmp_path / "bad.npz", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["ok"] is False
+    one_message(inside("doctor", tmp_path / "gone.npz"), "gone.npz")

@@ -9,6 +9,7 @@ from tyro.conf import Positional
 
 from hiclr.commands.answer import Answer
 from hiclr.datasets import convert, diagnose, diagnosis_text, report_text
+from hiclr.errors import InputError
 
 __all__ = ["Doctor", "Prepare"]
 
@@ -57,5 +58,7 @@ class Doctor:
 
     def run(self) -> Answer:
         """Look; exit code 1 where something must be fixed."""
+        if not self.path.exists() and str(self.path) != "synthetic":
+            raise InputError(f"There is no {self.path}.")
         report = diagnose(self.path)
         return Answer(report, diagnosis_text(report), 0 if report["ok"] else 1)

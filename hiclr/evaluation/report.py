@@ -209,10 +209,11 @@ def table(result: Mapping[str, Any]) -> str:
     }
     if "kNN k=1" not in columns:
         columns = [*columns, "kNN k=1"]
+    synthetic = " (synthetic)" if result["synthetic"] and result["source"] != "synthetic" else ""
     lines = [
         f"{result['run']}: epoch {result['epoch']} of {result['epochs']}, seed {result['seed']}, "
         f"{result['stream']} stream",
-        f"{result['source']}{' (synthetic)' if result['synthetic'] else ''}, protocol {result['protocol']}: "
+        f"{result['source']}{synthetic}, protocol {result['protocol']}: "
         f"{data['train']:,} train / {data['test']:,} test clips, {data['classes']} classes",
         "",
         " " * 20 + "".join(f"{name:>16}" for name in columns),
@@ -222,7 +223,7 @@ def table(result: Mapping[str, Any]) -> str:
         lines.append(f"{title:<20}" + "".join(_cell(values.get(name), measured) for name in columns))
     lines += ["", f"%, with the 95 % interval of {count:,} test clips; one seed. Majority class: "
               f"{result['chance']['majority']:.2f} %."]  # fmt: skip
-    return "\n".join([*lines, *(f"Note: {note}" for note in result["notes"])])
+    return "\n".join([*(line.rstrip() for line in lines), *(f"Note: {note}" for note in result["notes"])])
 
 
 def _cell(value: float | None, count: int | None) -> str:
