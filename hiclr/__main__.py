@@ -32,6 +32,8 @@ def main(args: Sequence[str] | None = None) -> int:
         return 0
     try:
         return _run(given)
+    except KeyboardInterrupt as stop:
+        return _fail(str(stop) or "Interrupted.", 130)
     except BrokenPipeError:  # the reader, `head` say, has seen enough; Python's own flush at the end must not fail
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -56,8 +58,10 @@ def _run(args: list[str]) -> int:
         raise
     except OSError as error:
         return _fail(f"{error.filename or 'A file'}: {error.strerror or error}.")
-    except KeyboardInterrupt as stop:
-        return _fail(str(stop) or "Interrupted.", 130)
+    except (MemoryError, RuntimeError) as error:
+        if type(error).__name__ not in ("MemoryError", "OutOfMemoryError"):
+            raise
+        return _fail(f"Not enough memory ({error}). A smaller --batch-size or --device cpu needs less of the GPU's.")
     # ASCII alone in JSON: it is read back the same whatever the terminal's encoding
     print(json.dumps(answer.data) if command.json else answer.text, flush=True)
     return int(answer.code)

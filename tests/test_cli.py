@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import hiclr
 from hiclr.__main__ import main
@@ -349,3 +350,32 @@ def test_doctor_ends_with_1_where_something_must_be_fixed(tmp_path: Path):
     assert done.returncode == 1
     assert json.loads(done.stdout)["ok"] is False
     one_message(inside("doctor", tmp_path / "gone.npz"), "gone.npz")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), 1, "--batch-size"),
+        (PermissionError(13, "Permission denied", "set.npz"), 1, "set.npz: Permission denied"),
+        (KeyboardInterrupt(), 130, "Interrupted"),
+    ],
+)
+def test_what_stops_a_command_from_outside_is_a_message(
+    monkeypatch: pytest.MonkeyPatch, data: Path, error: BaseException, code: int, text: str
+):
+    def fail(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("hiclr.commands.Doctor.run", fail)
+    done = inside("doctor", data)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert text in done.stderr
+
+
+def test_a_fault_of_the_program_is_not_dressed_up_as_one_of_the_input(monkeypatch: pytest.MonkeyPatch, data: Path):
+    def fail(_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("hiclr.commands.Doctor.run", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        inside("doctor", data)

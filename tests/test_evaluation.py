@@ -10,7 +10,7 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
-from hiclr.datasets import SkeletonSet
+from hiclr.datasets import SkeletonSet, open_set
 from hiclr.errors import InputError
 from hiclr.evaluation import (
     chance,
@@ -297,7 +297,9 @@ def test_a_map_keeps_neighbours_whatever_the_scale(rng: Rng):
 
 @pytest.mark.parametrize("x", [np.zeros((9, 4)), np.ones((9, 4)), np.arange(9.0)[:, None]])
 def test_features_without_spread_or_of_one_number_still_give_a_map(x: np.ndarray):
-    assert np.isfinite(tsne(x).points).all()
+    points = tsne(x).points
+    assert np.isfinite(points).all()
+    np.testing.assert_array_equal(tsne(x).points, points)
 
 
 def test_the_silhouette_of_right_angles():
@@ -532,3 +534,15 @@ def test_the_untrained_floor_is_where_the_run_started(run: Run):
     assert answer["linear"]["top1"] == answer["baseline"]["random_linear"]
     assert answer["knn"]["1"] == answer["baseline"]["random_knn_1"]
     assert any("not finished: 0 of 2" in note for note in answer["notes"])
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("name", "wanted"), [("bandai2", 77.9), ("msr_action3d", 71.6), ("utkinect", 87.3)])
+def test_the_raw_floor_of_real_sets_is_the_published_one(name: str, wanted: float):
+    source = Path(__file__).parents[2] / "shared" / "data" / f"{name}.npz"
+    if not source.exists():
+        pytest.skip("the real sets are not here")
+    clips = open_set(source)
+    train, test = clips.split_indices()
+    right = clips.y[raw_nearest(clips, train, test)] == clips.y[test]
+    assert round(100 * right.mean(), 1) == wanted

@@ -84,9 +84,7 @@ def _prepare(train: NDArray[Any], test: NDArray[Any], metric: Metric) -> tuple[T
 
 
 def _unit_rows(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rows of length 1; a row of zeros stays zero. Divided by its largest entry first, so nothing underflows."""
-    largest = np.abs(x).max(axis=1, keepdims=True)
-    x = x / np.where(largest > 0, largest, 1)
+    """Rows of length 1; a row of zeros stays zero. Float64 holds the square of any float32."""
     length = np.linalg.norm(x, axis=1, keepdims=True)
     return np.asarray(x / np.where(length > 0, length, 1))
 
