@@ -15,8 +15,8 @@ from hiclr.runs import Run
 
 __all__ = ["CLIPS_SEEN", "Workbook"]
 
-CLIPS_SEEN = 40_000
-"""Clips that a quick run trains on, repetitions counted: about 4 minutes on 2 cores, whatever the size of the set."""
+CLIPS_SEEN = 20_000
+"""Clips that a quick run trains on, repetitions counted: two to four minutes on 2 cores, for any set."""
 FULL = 4
 """How many times as long a full run of a small set is."""
 LARGE = 10_000

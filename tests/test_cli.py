@@ -22,7 +22,7 @@ from hiclr.datasets import RELEASED, SkeletonSet, open_set, save_set
 from hiclr.errors import InputError
 from hiclr.pretraining import PRESETS, PretrainConfig
 
-QUICK = ("--epochs", "2", "--batch-size", "8", "--frames", "12", "--channels", "4", "--features", "8",
+QUICK = ("--epochs", "2", "--batch-size", "8", "--frames", "12", "--channels", "8", "--features", "8",
          "--projection", "8", "--device", "cpu")  # fmt: skip
 
 

@@ -385,7 +385,7 @@ def test_chance_by_hand():
 # --- the report -------------------------------------------------------------------------------------------------------
 
 TINY = replace(
-    PRESETS["small"], epochs=2, batch_size=8, frames=12, channels=4, features=8, projection=8, device="cpu", seed=3
+    PRESETS["small"], epochs=2, batch_size=8, frames=12, channels=8, features=8, projection=8, device="cpu", seed=3
 )
 
 

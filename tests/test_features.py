@@ -17,7 +17,7 @@ from hiclr.runs import Run, load_run
 from hiclr.skeleton import KINECT_20_MSR, NTU_25
 
 CONFIG = replace(
-    PRESETS["small"], epochs=1, batch_size=8, frames=16, channels=4, features=8, projection=8, device="cpu"
+    PRESETS["small"], epochs=1, batch_size=8, frames=16, channels=8, features=8, projection=8, device="cpu"
 )
 
 
@@ -174,4 +174,4 @@ def test_a_run_without_checkpoint_is_refused(tmp_path: Path):
 
 def test_a_checkpoint_of_other_settings_is_refused(run: Run):
     with pytest.raises(InputError, match="does not fit"):
-        load_encoder(replace_config(run, channels=8))
+        load_encoder(replace_config(run, channels=16))

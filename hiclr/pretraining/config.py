@@ -92,6 +92,8 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "branches", "frames", "channels", "features", "projection"):
             self._check(name, getattr(self, name) >= 1, "at least 1")
+        # narrower channels-last convolutions crash torch 2.13 on a CPU with several threads (seen with 4)
+        self._check("channels", self.channels % 8 == 0, "a multiple of 8")
         for name in ("temperature", "lr"):
             self._check(name, getattr(self, name) > 0, "above 0")
         for name in ("dropout", "warmup", "holdout"):
