@@ -15,6 +15,8 @@ export HICLR_OUT = $(OUT)
 export HICLR_QUICK = $(QUICK)
 export HICLR_EPOCHS = $(EPOCHS)
 export HICLR_SEED = $(SEED)
+# Waiting threads must not spin: on a shared machine that doubles the time.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: help setup run test lint browser lab parity bench clean
 
@@ -39,7 +41,7 @@ run: setup
 	$(BIN)/python notebooks/execute.py
 
 test: setup lint browser
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 lint: setup
 	$(BIN)/ruff check .
