@@ -1,6 +1,5 @@
 """From a folder of raw NTU files to a set: every file is converted or named with the reason why not."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from tqdm import tqdm
 
 from hiclr.datasets.base import SkeletonSet
 from hiclr.datasets.preprocessing import Preprocess
-from hiclr.datasets.readers.ntu import NtuName, RawClip, ntu_protocols, read_skeleton
+from hiclr.datasets.readers.ntu import ACTIONS, PUBLISHED, NtuName, RawClip, ntu_protocols, read_skeleton
 from hiclr.datasets.readers.ntu_missing import missing_names
 from hiclr.errors import InputError
 from hiclr.skeleton import NTU_25
@@ -26,10 +25,11 @@ _MANY = 200  # files from which processes pay
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that did not become a clip, and why."""
+    """A file that did not become a clip, and why; `harmless` when nobody has to do anything about it."""
 
     file: str
     reason: str
+    harmless: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,21 @@ def read_ntu(source: Path, preprocess: Preprocess | None, progress: bool) -> Con
     if not good:
         reasons = "; ".join(f"{s.file}: {s.reason}" for s in skipped[:10])
         raise InputError(f"No file of {source.name} could be converted. {reasons}")
-    return Conversion(_assemble(good, source.name, preprocess), tuple(skipped), tuple(notes))
+    clips = _assemble(good, source.name, preprocess)
+    return Conversion(clips, tuple(skipped), (*notes, *_beside_published(clips)))
+
+
+def _beside_published(clips: SkeletonSet) -> list[str]:
+    """A line for each protocol with fewer clips than were published."""
+    notes = []
+    for name, test in clips.protocols.items():
+        here, published = len(test), sum(PUBLISHED[name])
+        if here < 0.99 * published:
+            notes.append(
+                f"{name}: {here:,} of the {published:,} published clips are here ({here / published:.1%}). "
+                "Results on a part do not compare with published ones."
+            )
+    return notes
 
 
 def _sift(files: list[Path]) -> tuple[list[Path], list[Skipped]]:
@@ -82,12 +96,17 @@ def _sift(files: list[Path]) -> tuple[list[Path], list[Skipped]]:
     missing, seen = missing_names(), set[str]()
     wanted, skipped = [], []
     for path in files:
-        if NtuName.parse(path) is None:
-            skipped.append(Skipped(path.name, "the name does not follow SsssCcccPpppRrrrAaaa.skeleton"))
+        name = NtuName.parse(path)
+        if name is None:
+            reason = "the name does not follow SsssCcccPpppRrrrAaaa.skeleton"
+            skipped.append(Skipped(path.name, reason, harmless=".skeleton" not in path.name))
+        elif not 1 <= name.action <= ACTIONS:
+            skipped.append(Skipped(path.name, f"the name says action {name.action}, known are 1 to {ACTIONS}"))
         elif path.stem in missing:
-            skipped.append(Skipped(path.name, "on the published list of clips without a usable skeleton"))
+            reason = "on the published list of clips without a usable skeleton"
+            skipped.append(Skipped(path.name, reason, harmless=True))
         elif path.stem in seen:
-            skipped.append(Skipped(path.name, "a second file of that name"))
+            skipped.append(Skipped(path.name, "a second file of that name", harmless=True))
         else:
             seen.add(path.stem)
             wanted.append(path)
@@ -130,12 +149,12 @@ def _assemble(reads: Iterable[_Read], source: str, preprocess: Preprocess | None
     }
     action = np.array([part.action for part in parts], dtype=np.int64)
     protocols = ntu_protocols(ids["subject"], ids["camera"], ids["setup"], action)
-    last = 120 if any(name.startswith("ntu120") for name in protocols) else 60
+    last = ACTIONS if "ntu120-xsub" in protocols else 60
     return SkeletonSet.from_arrays(
         x,
         action - 1,
         layout=NTU_25,
-        classes=[f"A{i:03d}" for i in range(1, max(last, Counter(action.tolist()).most_common(1)[0][0]) + 1)],
+        classes=[f"A{i:03d}" for i in range(1, last + 1)],
         names=names,
         ids=ids,
         length=np.array([read.length for read in reads], dtype=np.int64),

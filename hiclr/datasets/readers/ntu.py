@@ -1,7 +1,6 @@
 """Raw NTU RGB+D 60 and 120 `.skeleton` files: bodies followed by tracking id, false bodies dropped."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,11 +11,16 @@ from hiclr.datasets.base import Ids
 from hiclr.errors import InputError
 from hiclr.skeleton import NTU_25
 
-__all__ = ["PUBLISHED", "NtuName", "RawClip", "has_skeletons", "ntu_protocols", "read_skeleton"]
+__all__ = ["ACTIONS", "PUBLISHED", "NtuName", "RawClip", "has_skeletons", "ntu_protocols", "read_skeleton"]
 
+ACTIONS = 120
 PERSONS = 2
 _NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
-_STILL = 0.02  # a body with less than this share of the main body's motion does not act
+_PAIRS = frozenset((*range(50, 61), *range(106, 121)))  # actions of two persons
+_VALUES = 12  # of a joint: position, depth and colour pixel, orientation, tracking state
+_STILL = 0.02  # a body with less than this share of the main body's motion does not act ...
+_STILL_ALONE = 0.1  # ... and where one person acts, a chair that trembles with the sensor does not either
+_NEAR = 0.5  # metres that a joint may be away when a lost body is found again under another id
 _LYING = 0.8  # wider than 0.8 of its height: no upright person ...
 _LYING_FRAMES = 0.7  # ... when so in this share of its frames
 _MOST_FRAMES = 100_000
@@ -71,9 +75,52 @@ class _Track:
     frames: list[int] = field(default_factory=list)
     joints: list[list[list[str]]] = field(default_factory=list)
 
-    def positions(self) -> NDArray[np.float64]:
-        """(T', 25, 3)."""
-        return np.array(self.joints, dtype=np.float64)
+
+@dataclass
+class _Person:
+    """One body through time, under one tracking id or several."""
+
+    identity: str
+    frames: Ids  # (T',) rising
+    points: NDArray[np.float64]  # (T', 25, 3)
+
+    @property
+    def energy(self) -> float:
+        """Motion: the squared way from its mean position, summed over joints and frames."""
+        return float(self.points.var(axis=0).sum()) * len(self.points)
+
+    @property
+    def pace(self) -> float:
+        """Mean way of a joint from one frame to the next, in metres; 0 for a single frame."""
+        steps = np.linalg.norm(np.diff(self.points, axis=0), axis=2)
+        return float(steps.mean()) if len(steps) else 0.0
+
+    @property
+    def reach(self) -> float:
+        """Root mean square distance of a joint from its own mean position, in metres."""
+        return float(np.sqrt(self.points.var(axis=0).sum(axis=1).mean()))
+
+
+class _EndOfFileError(Exception):
+    """The file ends where more was promised."""
+
+
+@dataclass
+class _Lines:
+    """The lines of a file and how far they are read."""
+
+    lines: list[str]
+    at: int = 0
+
+    def take(self) -> str:
+        if self.at >= len(self.lines):
+            raise _EndOfFileError
+        self.at += 1
+        return self.lines[self.at - 1]
+
+    @property
+    def ended(self) -> bool:
+        return self.at >= len(self.lines)
 
 
 def has_skeletons(path: Path) -> bool:
@@ -90,33 +137,41 @@ def read_skeleton(path: Path) -> RawClip:
     text = path.read_text(encoding="utf-8-sig", errors="replace").strip()
     if not text:
         raise InputError(f"{path.name} is empty (0 bytes of text). Download it again.")
-    lines = text.splitlines()
-    count = _count(lines[0], path, "the number of frames", _MOST_FRAMES)
+    lines = _Lines(text.splitlines())
+    count = _count(lines, path, "the number of frames", _MOST_FRAMES)
     if count == 0:
         raise InputError(f"{path.name} has no frame: it says 0 frames. Leave it out.")
     tracks = _tracks(lines, count, path)
     if not tracks:
         raise InputError(f"{path.name} has no body in any of its {count} frames. Leave it out.")
-    return _choose(tracks, count)
+    name = NtuName.parse(path)
+    clip = _choose(_join(tracks), count, alone=name is not None and name.action not in _PAIRS)
+    if lines.ended:
+        return clip
+    rest = f"goes on for {len(lines.lines) - lines.at} lines after the {count} frames that it says; they are left out"
+    return RawClip(clip.x, (*clip.notes, rest))
 
 
-def _count(text: str, path: Path, what: str, most: int) -> int:
+def _count(lines: _Lines, path: Path, what: str, most: int) -> int:
+    text = lines.take()
     words = text.split()
-    if len(words) != 1 or not words[0].isdigit() or int(words[0]) > most:
-        raise InputError(f"{path.name}: {what} should stand here, at most {most}; found {text[:40]!r}.")
+    if len(words) != 1 or not (words[0].isascii() and words[0].isdigit()) or int(words[0]) > most:
+        raise InputError(
+            f"{path.name}, line {lines.at}: {what} should stand here, at most {most}; it is {text[:40]!r}."
+        )
     return int(words[0])
 
 
-def _tracks(lines: list[str], count: int, path: Path) -> dict[str, _Track]:
-    rest = iter(lines[1:])
+def _tracks(lines: _Lines, count: int, path: Path) -> dict[str, _Track]:
     tracks: dict[str, _Track] = {}
     for frame in range(count):
+        start = lines.at
         try:
-            bodies = _bodies(rest, path)
-        except StopIteration:
-            torn = " and a torn one are" if lines[1:] and frame < count else " are"
+            bodies = _bodies(lines, path)
+        except _EndOfFileError:
+            torn = "whole and a torn one are" if lines.at > start else "are"
             raise InputError(
-                f"{path.name} ends too early: it says {count} frames, {frame} whole{torn} there. Download it again."
+                f"{path.name} ends too early: it says {count} frames, {frame} {torn} there. Download it again."
             ) from None
         for identity, joints in bodies:
             track = tracks.setdefault(identity, _Track())
@@ -126,68 +181,93 @@ def _tracks(lines: list[str], count: int, path: Path) -> dict[str, _Track]:
     return tracks
 
 
-def _bodies(rest: Iterator[str], path: Path) -> list[tuple[str, list[list[str]]]]:
+def _bodies(lines: _Lines, path: Path) -> list[tuple[str, list[list[str]]]]:
     """The bodies of one frame: tracking id, and 25 times x, y, z as text."""
     bodies = []
-    for _ in range(_count(next(rest), path, "the number of bodies", 100)):
-        identity = next(rest).split()[0]
-        joints = _count(next(rest), path, "the number of joints", 1000)
-        rows = [next(rest).split()[:3] for _ in range(joints)]
+    for _ in range(_count(lines, path, "the number of bodies", 100)):
+        identity = (lines.take().split() or ["?"])[0]
+        joints = _count(lines, path, "the number of joints", 1000)
+        rows = [_joint(lines, path) for _ in range(joints)]
         if joints != NTU_25.num_joints:
             raise InputError(f"{path.name}: {NTU_25.num_joints} joints are wanted, a body has {joints}.")
-        if any(len(row) != 3 for row in rows):
-            raise StopIteration
         bodies.append((identity, rows))
     return bodies
 
 
-def _choose(tracks: dict[str, _Track], count: int) -> RawClip:
-    """At most two persons: the bodies that move most, without those that are no persons."""
-    positions = {identity: track.positions() for identity, track in tracks.items()}
-    for identity, points in positions.items():
-        if not np.isfinite(points).all():
-            raise InputError(f"tracking id {identity} has positions that are no finite numbers.")
-    energy = {identity: float(points.var(axis=0).sum()) * len(points) for identity, points in positions.items()}
-    order = sorted(tracks, key=lambda identity: -energy[identity])
-    notes: list[str] = []
-    kept: list[str] = []
-    for identity in order:
-        reason = _false_body(positions[identity], pace(positions[order[0]])) if len(order) > 1 else None
-        if reason is None or (identity == order[-1] and not kept):
-            kept.append(identity)
-        else:
-            notes.append(f"body {identity} dropped as false: {reason}")
-    x = np.zeros((3, count, NTU_25.num_joints, PERSONS), dtype=np.float32)
-    taken = np.zeros((count, PERSONS), dtype=bool)
-    for identity in kept:
-        frames = np.array(tracks[identity].frames)
-        slot = next((m for m in range(PERSONS) if not taken[frames, m].any()), None)
-        if slot is None:
-            notes.append(f"body {identity} dropped: two others are there and move more")
+def _joint(lines: _Lines, path: Path) -> list[str]:
+    words = lines.take().split()
+    if len(words) >= _VALUES:
+        return words[:3]
+    if lines.ended:  # a number cut in two would still be a number
+        raise _EndOfFileError
+    raise InputError(f"{path.name}, line {lines.at}: a joint has {_VALUES} values, {len(words)} are there.")
+
+
+def _join(tracks: dict[str, _Track]) -> list[_Person]:
+    """Tracking ids to persons: a body that is lost and found again near by goes on under its new id."""
+    persons: list[_Person] = []
+    for identity, track in sorted(tracks.items(), key=lambda item: item[1].frames[0]):
+        new = _Person(identity, np.array(track.frames), np.array(track.joints, dtype=np.float64))
+        _check_finite(new)
+        before = [person for person in persons if person.frames[-1] < new.frames[0]]
+        old = min(before, key=lambda person: _gap(person, new), default=None)
+        if old is None or _gap(old, new) > _NEAR:
+            persons.append(new)
             continue
-        taken[frames, slot] = True
-        person = x[..., slot]  # a view: indexing both axes at once would move the frames to the front
-        person[:, frames] = positions[identity].transpose(2, 0, 1)
+        old.identity += f"+{new.identity}"
+        old.frames = np.concatenate([old.frames, new.frames])
+        old.points = np.concatenate([old.points, new.points])
+    return persons
+
+
+def _gap(old: _Person, new: _Person) -> float:
+    """Mean distance of the joints between the last frame of one and the first of the other, in metres."""
+    return float(np.linalg.norm(old.points[-1] - new.points[0], axis=1).mean())
+
+
+def _check_finite(person: _Person) -> None:
+    wrong = np.argwhere(~np.isfinite(person.points))
+    if len(wrong):
+        at, joint, axis = (int(i) for i in wrong[0])
+        value = person.points[at, joint, axis]
+        raise InputError(f"frame {person.frames[at]}, joint {joint} of body {person.identity}: {value} is no position.")
+
+
+def _choose(persons: list[_Person], count: int, alone: bool) -> RawClip:
+    """At most two persons, the one who moves most first, without bodies that are no persons."""
+    persons = sorted(persons, key=lambda person: -person.energy)
+    reasons = [_false_body(person, persons[0], alone) for person in persons] if len(persons) > 1 else [None]
+    if all(reasons):
+        reasons[0] = None  # somebody acts: whoever moves most
+    notes = [f"body {p.identity} dropped as false: {r}" for p, r in zip(persons, reasons, strict=True) if r]
+    real = [person for person, reason in zip(persons, reasons, strict=True) if not reason]
+    notes += [f"body {person.identity} dropped: two others move more" for person in real[PERSONS:]]
+    notes += [f"bodies {person.identity} read as one person" for person in real[:PERSONS] if "+" in person.identity]
+    x = np.zeros((3, count, NTU_25.num_joints, PERSONS), dtype=np.float32)
+    for slot, person in enumerate(real[:PERSONS]):
+        x[..., slot][:, person.frames] = person.points.transpose(2, 0, 1)
     return RawClip(x, tuple(notes))
 
 
-def pace(points: NDArray[np.float64]) -> float:
-    """Mean way of a joint from one frame to the next, in metres; 0 for a single frame."""
-    steps = np.linalg.norm(np.diff(points, axis=0), axis=2)
-    return float(steps.mean()) if len(steps) else 0.0
-
-
-def _false_body(points: NDArray[np.float64], main: float) -> str | None:
+def _false_body(body: _Person, main: _Person, alone: bool) -> str | None:
     """Why this is no person beside the main one, or None. Motion and spread, as the field's usual remedy."""
-    if pace(points) < _STILL * main:
-        return f"static, {pace(points) / main:.1%} of the main body's motion"
-    spread = np.ptp(points, axis=1)  # (T', 3)
+    if body is not main:
+        if body.pace < _STILL * main.pace:
+            return f"static, {body.pace / main.pace:.1%} of the main body's motion"
+        if body.reach < (_STILL_ALONE if alone else _STILL) * main.reach:
+            return f"static, its joints stay within {body.reach * 100:.1f} cm"
+    spread = np.ptp(body.points, axis=1)  # (T', 3)
     lying = float((spread[:, 0] > _LYING * spread[:, 1]).mean())
     return f"spread wider than high in {lying:.0%} of its frames" if lying >= _LYING_FRAMES else None
 
 
 def ntu_protocols(performer: Ids, camera: Ids, setup: Ids, action: Ids) -> dict[str, NDArray[np.bool_]]:
-    """The published protocols as test masks: of NTU 60, or of NTU 120 where its setups or actions occur."""
+    """The published protocols as test masks: of NTU 60, or of NTU 120 where its setups or actions occur.
+
+    Those that leave both parts a clip come first, since the first is the default.
+    """
     if (action > 60).any() or (setup > 17).any():
-        return {"ntu120-xsub": ~np.isin(performer, _TRAIN_120), "ntu120-xset": setup % 2 == 1}
-    return {"ntu60-xsub": ~np.isin(performer, _TRAIN_60), "ntu60-xview": ~np.isin(camera, (2, 3))}
+        masks = {"ntu120-xsub": ~np.isin(performer, _TRAIN_120), "ntu120-xset": setup % 2 == 1}
+    else:
+        masks = {"ntu60-xsub": ~np.isin(performer, _TRAIN_60), "ntu60-xview": ~np.isin(camera, (2, 3))}
+    return dict(sorted(masks.items(), key=lambda item: bool(item[1].all() or not item[1].any())))
