@@ -1,5 +1,6 @@
 """SkeletonSet, sets on disk, preprocessing and streams."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -165,7 +166,7 @@ def test_a_mapped_file_cut_short_is_refused(tmp_path: Path):
         ({"X": positions(), "y": np.zeros(6, int)}, ("'x'", "X", "(N, 3, T, V, M)")),
         ({"x": positions()}, ("'y'", "(N,)")),
         ({"x": positions(joints=7), "y": np.zeros(6, int)}, ("7 joints", "joint_names", "parents")),
-        ({"x": positions(), "y": np.zeros(6, int), "length": np.array([8, 8, 0, -1, 8, 9])}, ("clip 2", "-1")),
+        ({"x": positions(), "y": np.zeros(6, int), "layout": np.array("mine")}, ("'mine'", "joint_names", "ntu25")),
         ({"x": positions(), "y": np.zeros(6, int), "test_subjects": np.array([1])}, ("'subject'",)),
         ({"x": np.where(np.arange(6)[:, None, None, None, None] == 3, np.nan, positions()), "y": np.zeros(6, int)},
          ("clip000003", "frame 0", "spine_base", "nan")),
@@ -188,9 +189,98 @@ def test_objects_are_refused_not_unpickled(tmp_path: Path):
 
 def test_labels_counted_from_one_or_in_words(tmp_path: Path):
     np.savez(tmp_path / "one.npz", x=positions(4), y=np.array([1, 2, 3, 1]), classes=np.array(["a", "b", "c"]))
-    assert open_set(tmp_path / "one.npz").y.tolist() == [0, 1, 2, 0]
+    with pytest.warns(UserWarning, match="labels start at 1"):
+        assert open_set(tmp_path / "one.npz").y.tolist() == [0, 1, 2, 0]
+    np.savez(tmp_path / "bare.npz", x=positions(4), y=np.array([1, 2, 3, 1]))
+    with pytest.warns(UserWarning, match="labels start at 1"):
+        bare = open_set(tmp_path / "bare.npz")
+    assert (bare.y.tolist(), bare.classes) == ([0, 1, 2, 0], ("1", "2", "3"))  # no class 0 that nobody made
+    np.savez(tmp_path / "more.npz", x=positions(4), y=np.array([1, 2, 3, 1]), classes=np.array(["a", "b", "c", "d"]))
+    assert open_set(tmp_path / "more.npz").y.tolist() == [1, 2, 3, 1]  # "a" has no clip
     np.savez(tmp_path / "words.npz", x=positions(4), y=np.array(["c", "a", "b", "d"]))
     assert open_set(tmp_path / "words.npz").y.tolist() == [2, 0, 1, 3]
+
+
+def test_an_impossible_length_is_counted_again_and_said(tmp_path: Path):
+    x = positions()
+    x[2, :, 5:] = 0
+    np.savez(tmp_path / "set.npz", x=x, y=np.zeros(6, int), length=np.array([8, 8, 0, -1, 8, 40]))
+    with pytest.warns(UserWarning, match="clip000002 says 0, clip000003 says -1"):
+        clips = open_set(tmp_path / "set.npz")
+    assert clips.length is not None
+    assert clips.length.tolist() == [8, 8, 5, 8, 8, 40]
+    report = diagnose(tmp_path / "set.npz")
+    assert "clip000002" in report["faults"][0]["what"]
+    assert any("clip000005" in note for note in report["notes"])  # 40 of 8 frames: the length before resampling
+
+
+def test_an_array_larger_than_memory_is_refused(tmp_path: Path):
+    with zipfile.ZipFile(tmp_path / "bad.npz", "w") as archive, archive.open("x.npy", "w") as member:
+        shape = (2**30, 3, 64, 25, 2)  # 37 TiB, said by a file of a hundred bytes
+        np.lib.format.write_array_header_1_0(member, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    with pytest.raises(InputError, match=r"bad\.npz.*'x'"):
+        open_set(tmp_path / "bad.npz")
+
+
+def test_positions_of_any_order_and_type_are_read_and_left_alone(tmp_path: Path):
+    (tmp_path / "set").mkdir()
+    wanted = positions()
+    np.save(tmp_path / "set" / "x.npy", np.asfortranarray(wanted.astype(np.float64)))
+    np.save(tmp_path / "set" / "y.npy", np.zeros(6, int))
+    (tmp_path / "set" / "x.npy").chmod(0o400)
+    before = (tmp_path / "set" / "x.npy").read_bytes()
+    clips = open_set(tmp_path / "set")
+    np.testing.assert_array_equal(np.asarray(clips.x), wanted)
+    clips.clips([0, 1]).zero_()
+    convert(tmp_path / "set", tmp_path / "out.npz", preprocess="released")
+    assert (tmp_path / "set" / "x.npy").read_bytes() == before
+
+
+def test_a_written_file_has_the_permissions_of_any_other(tmp_path: Path):
+    save_set(small_set(), tmp_path / "set.npz")
+    (tmp_path / "other").touch()
+    assert (tmp_path / "set.npz").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    save_set(small_set(), tmp_path / "set.npz")
+    before = (tmp_path / "set.npz").read_bytes()
+
+    def full(*args: object, **arrays: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="No space"):
+        save_set(small_set(4), tmp_path / "set.npz")
+    assert (tmp_path / "set.npz").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["set.npz"]
+
+
+def test_a_named_layout_stands_in_for_joint_names(tmp_path: Path):
+    np.savez(tmp_path / "set.npz", x=positions(4, joints=20), y=np.arange(4))
+    report = convert(tmp_path / "set.npz", tmp_path / "out.npz", layout="kinect20-sdk")
+    assert report["layout"] == "kinect20-sdk"
+    assert open_set(tmp_path / "out.npz").layout is KINECT_20_SDK
+    with pytest.raises(InputError, match="'kinect-7' is not known"):
+        convert(tmp_path / "set.npz", tmp_path / "out.npz", layout="kinect-7")
+
+
+def test_a_turn_is_recorded_only_where_there_are_shoulders():
+    layout = Layout("two", ("a", "b"), (0, 0), (), 0)
+    assert Preprocess(5).steps(layout) == ("centre frame", "resample 5")
+    assert Preprocess(5).steps(NTU_25) == ("centre frame", "turn", "resample 5")
+
+
+def test_the_doctor_finds_a_clip_that_trains_and_tests(tmp_path: Path):
+    x = positions()
+    x[4] = x[1]
+    np.savez(tmp_path / "set.npz", x=x, y=np.array([0, 1, 2, 0, 1, 3]), test=np.arange(6) >= 3)
+    report = diagnose(tmp_path / "set.npz")
+    assert [fault["where"] for fault in report["faults"]] == ["clip000001 = clip000004"]
+    assert any("tested and never trained: 3" in note for note in report["notes"])
+    x[5, ..., 1] = x[4, ..., 0] = 0  # another clip now: nothing to find but an unseen class
+    np.savez(tmp_path / "set.npz", x=x, y=np.array([0, 1, 2, 0, 1, 3]), test=np.arange(6) >= 3)
+    assert diagnose(tmp_path / "set.npz")["ok"]
 
 
 def test_styles_are_looked_up_in_subject(tmp_path: Path):

@@ -69,6 +69,106 @@ def test_a_chair_is_dropped_and_said(tmp_path: Path):
     assert "body 1 dropped as false: static" in clip.notes[0]
 
 
+def test_a_chair_that_trembles_is_dropped_where_one_person_acts(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    wave = np.repeat(walk(rng, 1), 30, axis=0)
+    wave[:, [9, 10, 11, 23, 24]] += 0.3 * np.sin(np.arange(30) / 4)[:, None, None]
+    chair = walk(rng, 1) + rng.normal(size=(30, 25, 3)) * 0.003
+    frames = [[(1, c), (2, w)] for c, w in zip(chair.astype(np.float32), wave.astype(np.float32), strict=True)]
+    one = read_skeleton(write(tmp_path / "S001C001P001R001A023.skeleton", frames))
+    assert not one.x[..., 1].any()
+    assert "body 1 dropped as false: static" in one.notes[0]
+    two = read_skeleton(write(tmp_path / "S001C001P001R001A055.skeleton", frames))  # who is hugged may stand still
+    np.testing.assert_array_equal(two.x[..., 1], chair.astype(np.float32).transpose(2, 0, 1))
+
+
+def test_someone_lying_is_kept_rather_than_a_chair(tmp_path: Path):
+    lying = walk(np.random.default_rng(0), 12)[:, :, [1, 0, 2]]  # wider than high
+    chair = walk(np.random.default_rng(1), 1)[0]
+    clip = read_skeleton(write(tmp_path / f"{NAME}.skeleton", [[(1, chair), (2, frame)] for frame in lying]))
+    np.testing.assert_array_equal(clip.x[..., 0], lying.transpose(2, 0, 1))
+    assert not clip.x[..., 1].any()
+
+
+def test_a_body_found_again_under_another_id_goes_on(tmp_path: Path):
+    points = walk(np.random.default_rng(0), 20, step=0.01)
+    frames = [[(1 if t < 9 else 2, points[t])] if t != 9 else [] for t in range(20)]
+    clip = read_skeleton(write(tmp_path / f"{NAME}.skeleton", frames))
+    there = [t for t in range(20) if t != 9]
+    np.testing.assert_array_equal(clip.x[..., 0][:, there], points[there].transpose(2, 0, 1))
+    assert not clip.x[:, 9].any()
+    assert clip.notes == ("bodies 1+2 read as one person",)
+
+
+def test_somebody_else_elsewhere_is_another_person(tmp_path: Path):
+    points = walk(np.random.default_rng(0), 20, step=0.01)
+    points[10:] += np.float32([1.5, 0, 0])
+    frames = [[(1 if t < 10 else 2, points[t])] for t in range(20)]
+    x = read_skeleton(write(tmp_path / f"{NAME}.skeleton", frames)).x
+    there = (x != 0).any(axis=(0, 2))
+    assert sorted(column.tolist() for column in there.T) == [[t >= 10 for t in range(20)], [t < 10 for t in range(20)]]
+
+
+@pytest.mark.parametrize("values", [1, 3, 11])
+def test_a_last_line_cut_in_two_is_no_joint(tmp_path: Path, values: int):
+    path = write(tmp_path / f"{NAME}.skeleton", alone(walk(np.random.default_rng(0), 3)))
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:-1], " ".join(lines[-1].split()[:values])]))
+    with pytest.raises(InputError, match="says 3 frames, 2 whole and a torn one are there"):
+        read_skeleton(path)
+    path.write_text("\n".join(lines[:-28]))  # cut between two frames: none is torn
+    with pytest.raises(InputError, match="says 3 frames, 2 are there"):
+        read_skeleton(path)
+
+
+def test_what_a_number_does_not_fit_is_named_by_line_or_joint(tmp_path: Path):
+    path = write(tmp_path / f"{NAME}.skeleton", alone(walk(np.random.default_rng(0), 2)))
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:6], "1 2", *lines[7:]]))
+    with pytest.raises(InputError, match="line 7: a joint has 12 values, 2 are there"):
+        read_skeleton(path)
+    path.write_text("\n".join([*lines[:6], "nan" + " 0" * 11, *lines[7:]]))
+    with pytest.raises(InputError, match="frame 0, joint 2 of body 7: nan"):
+        read_skeleton(path)
+    path.write_text("\n".join(["1", *lines[1:]]))
+    assert "goes on for 28 lines after the 1 frames" in read_skeleton(path).notes[0]
+
+
+def test_an_action_that_does_not_exist_stops_nobody(tmp_path: Path):
+    for name in (NAME, "S001C001P001R001A000", "S001C001P001R001A121"):
+        write(tmp_path / f"{name}.skeleton", alone(walk(np.random.default_rng(0), 3)))
+    with pytest.warns(UserWarning, match="action 121"):
+        clips = open_set(tmp_path)
+    assert clips.names == (NAME,)
+
+
+def test_a_protocol_with_two_parts_comes_first(tmp_path: Path):
+    for name in ("S001C001P001R001A001", "S001C002P001R001A001"):  # one performer, two cameras
+        write(tmp_path / f"{name}.skeleton", alone(walk(np.random.default_rng(0), 3)))
+    clips = open_set(tmp_path)
+    assert list(clips.protocols) == ["ntu60-xview", "ntu60-xsub"]
+    assert len(clips.split()[0]) == 1
+
+
+def test_what_is_left_out_on_purpose_is_no_fault(tmp_path: Path):
+    source = tmp_path / "raw"
+    source.mkdir()
+    whole = write(source / f"{NAME}.skeleton", alone(walk(np.random.default_rng(0), 9)))
+    (source / "S001C002P005R002A008.skeleton").write_bytes(whole.read_bytes())  # on the published list
+    (source / "notes.txt").write_text("no clip")
+    report = diagnose(source)
+    assert report["ok"]
+    assert all(any(name in note for note in report["notes"]) for name in ("notes.txt", "S001C002P005R002A008"))
+    (source / f"{NAME}.skeleton.part").write_bytes(b"")  # a download that stopped: somebody has to look
+    assert not diagnose(source)["ok"]
+
+
+def test_a_part_of_the_archive_is_said(tmp_path: Path):
+    source = write(tmp_path / f"{NAME}.skeleton", alone(walk(np.random.default_rng(0), 9)))
+    notes = convert(source, tmp_path / "set.npz")["notes"]
+    assert any("1 of the 56,578 published clips" in note for note in notes)
+
+
 def test_line_ends_and_blank_lines_do_not_matter(tmp_path: Path):
     points = alone(walk(np.random.default_rng(0), 5))
     plain = read_skeleton(write(tmp_path / "a.skeleton", points)).x

@@ -1,11 +1,12 @@
 """Datasets: files become a `SkeletonSet`, prepared once, the same for every method."""
 
+import warnings
 from pathlib import Path
 
 from hiclr.datasets.base import SkeletonSet
 from hiclr.datasets.conversion import convert, report_text
 from hiclr.datasets.doctor import diagnose, diagnosis_text
-from hiclr.datasets.files import is_folder, open_folder, open_npz, save_set
+from hiclr.datasets.files import Opened, is_folder, open_folder, open_npz, save_set
 from hiclr.datasets.preprocessing import RELEASED, Preprocess, centre, presence, resample, turn
 from hiclr.datasets.readers import FORMATS
 from hiclr.datasets.streams import Stream, bones, motion, to_stream
@@ -37,6 +38,8 @@ __all__ = [
 def open_set(path: Path | str) -> SkeletonSet:
     """A set by its path: an npz, a folder of `.npy`, or the word "synthetic".
 
+    What had to be read in a way of its own, and raw files that were left out, are said as a warning.
+
     Raises:
         InputError: nothing there, or nothing that is known; what is wrong and what to do.
     """
@@ -46,10 +49,18 @@ def open_set(path: Path | str) -> SkeletonSet:
     if not place.exists():
         raise InputError(f"There is no {place}. Give an npz, a folder made by `hiclr prepare`, or the word synthetic.")
     if is_folder(place):
-        return open_folder(place)
+        return _said(open_folder(place))
     if place.suffix == ".npz":
-        return open_npz(place)
+        return _said(open_npz(place))
     for kind in FORMATS:
         if kind.detects(place):
-            return kind.read(place, None, False).clips
+            made = kind.read(place, None, False)
+            left = tuple(f"{skipped.file} is left out: {skipped.reason}." for skipped in made.skipped)
+            return _said(Opened(made.clips, left))
     raise InputError(f"{place} is no prepared set (an npz, or a folder with x.npy). `hiclr prepare` makes one.")
+
+
+def _said(opened: Opened) -> SkeletonSet:
+    for line in (*opened.notes, *opened.faults):
+        warnings.warn(line, stacklevel=3)
+    return opened.clips

@@ -38,7 +38,7 @@ def convert(
         out: where to.
         format: name of a format; found by looking when left out.
         frames: resample the valid frames to this many.
-        layout: the name that the joints must have.
+        layout: the name that the joints must have; it also names the joints of a file that does not.
         preprocess: "released" (centred, turned, 50 frames) or "none" (as in the file).
         progress: a bar on stderr.
 
@@ -49,12 +49,13 @@ def convert(
     Raises:
         InputError: nothing there or nothing known; a file that is at fault is skipped and named instead.
     """
+    if layout is not None and layout not in LAYOUTS:
+        raise InputError(f"layout {layout!r} is not known (known: {', '.join(LAYOUTS)}).")
     steps = _steps(preprocess, frames)
-    name, made = _read(source, format, steps, progress)
+    name, made = _read(source, format, steps, layout, progress)
     clips = made.clips
     if layout is not None and layout != clips.layout.name:
-        known = ", ".join(LAYOUTS)
-        raise InputError(f"{source} has the joints of {clips.layout.name!r}, not of {layout!r} (known: {known}).")
+        raise InputError(f"{source} has the joints of {clips.layout.name!r}, not of {layout!r}.")
     save_set(clips, out)
     return {
         "out": str(out),
@@ -65,7 +66,7 @@ def convert(
         "layout": clips.layout.name,
         "preprocessing": list(clips.preprocessing),
         "protocols": _counts(clips),
-        "skipped": [dataclasses.asdict(skipped) for skipped in made.skipped],
+        "skipped": [{"file": skipped.file, "reason": skipped.reason} for skipped in made.skipped],
         "notes": list(made.notes),
     }
 
@@ -76,15 +77,18 @@ def _steps(preprocess: Steps, frames: int | None) -> Preprocess | None:
     return None if frames is None else Preprocess(frames, "none", turn=False)
 
 
-def _read(source: Path | str, name: str | None, steps: Preprocess | None, progress: bool) -> tuple[str, Conversion]:
+def _read(
+    source: Path | str, name: str | None, steps: Preprocess | None, layout: str | None, progress: bool
+) -> tuple[str, Conversion]:
     if str(source) == "synthetic":
         return "synthetic", Conversion(_apply(synthetic(), steps), (), ())
     path = Path(source)
     if not path.exists():
         raise InputError(f"There is no {path}.")
     if is_folder(path) or path.suffix == ".npz":
-        clips = open_folder(path) if path.is_dir() else open_npz(path)
-        return "set", Conversion(_apply(clips, steps), (), ())
+        given = None if layout is None else LAYOUTS[layout]
+        opened = open_folder(path, given) if path.is_dir() else open_npz(path, given)
+        return "set", Conversion(_apply(opened.clips, steps), (), (*opened.notes, *opened.faults))
     for kind in FORMATS:
         if kind.name == name or (name is None and kind.detects(path)):
             return kind.name, kind.read(path, steps, progress)
@@ -95,12 +99,13 @@ def _read(source: Path | str, name: str | None, steps: Preprocess | None, progre
 def _apply(clips: SkeletonSet, steps: Preprocess | None) -> SkeletonSet:
     if steps is None:
         return clips
-    blocks = [
-        steps.apply(clips.clips(slice(start, start + _BLOCK)), clips.layout).numpy()
-        for start in range(0, len(clips), _BLOCK)
-    ]
-    done = (*clips.preprocessing, *(step for step in steps.steps() if step not in clips.preprocessing))
-    return dataclasses.replace(clips, x=np.concatenate(blocks), preprocessing=done)
+    frames = clips.x.shape[2] if steps.frames is None else steps.frames
+    x = np.empty((*clips.x.shape[:2], frames, *clips.x.shape[3:]), dtype=np.float32)
+    for start in range(0, len(clips), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        x[block] = steps.apply(clips.clips(block), clips.layout).numpy()
+    done = (*clips.preprocessing, *(step for step in steps.steps(clips.layout) if step not in clips.preprocessing))
+    return dataclasses.replace(clips, x=x, preprocessing=done)
 
 
 def _counts(clips: SkeletonSet) -> dict[str, dict[str, Any]]:

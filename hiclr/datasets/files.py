@@ -1,12 +1,13 @@
 """Sets on disk: the interchange npz, and a folder of `.npy` that is memory-mapped."""
 
-import io
 import json
 import os
+import secrets
 import shutil
 import tempfile
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hiclr.datasets.base import Ids, SkeletonSet
 from hiclr.errors import InputError
 from hiclr.skeleton import LAYOUTS, NTU_25, Layout, match_layout
 
-__all__ = ["from_mapping", "is_folder", "open_folder", "open_npz", "save_set"]
+__all__ = ["Opened", "check_positions", "from_mapping", "is_folder", "open_folder", "open_npz", "save_set"]
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -32,8 +33,21 @@ _FAR = 1e4  # metres; beyond it lies no room, only a broken file
 _BLOCK = 512
 
 
-def open_npz(path: Path) -> SkeletonSet:
+@dataclass(frozen=True)
+class Opened:
+    """A set, and what its reader has to hear about it: how something was read, and what should be put right."""
+
+    clips: SkeletonSet
+    notes: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+
+
+def open_npz(path: Path, layout: Layout | None = None) -> Opened:
     """A set from one npz; keys as data/README.md lists them. Nothing in it is ever unpickled.
+
+    Args:
+        path: the file.
+        layout: the joints, for a file that does not name them.
 
     Raises:
         InputError: the file, the key, the shape wanted and the shape that came.
@@ -41,11 +55,11 @@ def open_npz(path: Path) -> SkeletonSet:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: _member(file, key, path.name) for key in file.files}
-    except (OSError, EOFError, zipfile.BadZipFile, ValueError) as error:
+    except (OSError, EOFError, zipfile.BadZipFile, ValueError, MemoryError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path.name} is no readable npz ({error}). Copy or download it again.") from error
-    return from_mapping(arrays, path.name)
+    return from_mapping(arrays, path.name, layout)
 
 
 def _member(file: Any, key: str, name: str) -> NDArray[Any]:
@@ -53,7 +67,7 @@ def _member(file: Any, key: str, name: str) -> NDArray[Any]:
         array: NDArray[Any] = file[key]
     except ValueError as error:
         raise InputError(_objects(name, key)) from error
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
+    except (zipfile.BadZipFile, OSError, EOFError, MemoryError) as error:
         raise InputError(f"{name}: {key!r} cannot be read ({error}). Copy or download the file again.") from error
     return array
 
@@ -70,7 +84,7 @@ def is_folder(path: Path) -> bool:
     return path.is_dir() and (path / "x.npy").is_file()
 
 
-def open_folder(path: Path) -> SkeletonSet:
+def open_folder(path: Path, layout: Layout | None = None) -> Opened:
     """A set from a folder of `.npy`; x stays on the disk, read as needed.
 
     Raises:
@@ -80,7 +94,7 @@ def open_folder(path: Path) -> SkeletonSet:
     for file in sorted(path.glob("*.npy")):
         try:
             arrays[file.stem] = np.load(file, mmap_mode="r" if file.stem == "x" else None, allow_pickle=False)
-        except (OSError, EOFError, ValueError) as error:
+        except (OSError, EOFError, ValueError, MemoryError) as error:
             if "pickle" in str(error) or "Object arrays" in str(error) or "object" in str(error):
                 raise InputError(_objects(f"{path.name}/{file.name}", file.stem)) from error
             raise InputError(
@@ -94,15 +108,16 @@ def open_folder(path: Path) -> SkeletonSet:
         except ValueError as error:
             raise InputError(f"{path.name}/meta.json is no JSON ({error}). Prepare the set again.") from error
     text = {key: np.asarray(value) for key, value in more.items() if key not in arrays}
-    return from_mapping({**arrays, **text}, path.name)
+    return from_mapping({**arrays, **text}, path.name, layout)
 
 
-def from_mapping(arrays: Arrays, source: str) -> SkeletonSet:
+def from_mapping(arrays: Arrays, source: str, layout: Layout | None = None) -> Opened:
     """A set from the arrays of an interchange file.
 
     Args:
         arrays: key -> array.
         source: for messages and titles.
+        layout: the joints, where the arrays do not name them.
 
     Raises:
         InputError: naming the key, what was wanted, what came.
@@ -119,17 +134,17 @@ def from_mapping(arrays: Arrays, source: str) -> SkeletonSet:
     if x.dtype.kind not in "fiu":
         raise InputError(f"{source}: x must hold numbers, its type is {x.dtype}.")
     if x.ndim != 5 or x.shape[1] != 3:
-        raise InputError(_wrong_shape(source, x.shape))
+        raise InputError(f"{_wrong_shape(source, x.shape)} Wanted: {_WANTED}. It has: {', '.join(sorted(arrays))}.")
     x = x if x.dtype == np.float32 else np.asarray(x, dtype=np.float32)
     count = len(x)
-    names = _texts(arrays, "names")
+    y, classes, notes = _labels(arrays, source)
     try:
         made = SkeletonSet.from_arrays(
             x,
-            _labels(arrays, source),
-            layout=_layout(arrays, x.shape[3], source),
-            classes=_texts(arrays, "classes"),
-            names=names,
+            y,
+            layout=_layout(arrays, x.shape[3], source, layout),
+            classes=classes,
+            names=_texts(arrays, "names"),
             ids={key: _ids(arrays, key, source) for key in ("subject", "camera", "setup") if key in arrays},
             length=_ids(arrays, "length", source) if "length" in arrays else None,
             protocols=_protocols(arrays, count, source),
@@ -138,11 +153,11 @@ def from_mapping(arrays: Arrays, source: str) -> SkeletonSet:
             preprocessing=tuple(_texts(arrays, "preprocessing") or ()),
         )
     except InputError as error:
-        raise InputError(f"{source}: {error}") from error
-    _check_lengths(made, source)
+        raise InputError(f"{source}: {str(error).removeprefix(f'{source}: ')}") from error
     if not isinstance(x, np.memmap):
         check_positions(made, source)
-    return made
+    made, faults = _possible_lengths(made, source)
+    return Opened(made, notes, faults)
 
 
 def _wrong_shape(source: str, shape: tuple[int, ...]) -> str:
@@ -154,16 +169,21 @@ def _wrong_shape(source: str, shape: tuple[int, ...]) -> str:
     return f"{source}: x must have shape (N, 3, T, V, M); it has shape {shape}.{hint}"
 
 
-def _labels(arrays: Arrays, source: str) -> NDArray[Any]:
+def _labels(arrays: Arrays, source: str) -> tuple[NDArray[Any], list[str] | None, tuple[str, ...]]:
+    """(labels from 0 or words, classes, what to say about it)."""
     y = arrays["y"]
     if y.dtype.kind == "f" and np.isfinite(y).all() and (y == np.round(y)).all():
         y = y.astype(np.int64)
     if y.dtype.kind not in "iuUS":
         raise InputError(f"{source}: y must hold integers or words, its type is {y.dtype}.")
-    classes = arrays.get("classes")
-    if classes is not None and y.dtype.kind in "iu" and y.size and y.min() == 1 and y.max() == len(classes):
-        y = y - 1  # counted from 1: the highest label is the number of classes
-    return y
+    classes = _texts(arrays, "classes")
+    if y.dtype.kind in "US" or not y.size or y.min() != 1 or (classes is not None and y.max() != len(classes)):
+        return y, classes, ()
+    # the highest label is the number of classes; without class names, a class 0 that no clip has would be made up
+    note = f"{source}: labels start at 1 (1 to {int(y.max())}, no label 0); 1 is read as the first class."
+    if classes is None and y.max() <= 10 * len(y) + 1000:  # a label beyond is refused with the set
+        classes = [str(label) for label in range(1, int(y.max()) + 1)]
+    return y - 1, classes, (note,)
 
 
 def _texts(arrays: Arrays, key: str) -> list[str] | None:
@@ -177,7 +197,7 @@ def _ids(arrays: Arrays, key: str, source: str) -> Ids:
     return values.astype(np.int64)
 
 
-def _layout(arrays: Arrays, joints: int, source: str) -> Layout:
+def _layout(arrays: Arrays, joints: int, source: str, given: Layout | None) -> Layout:
     name = str(arrays["layout"]) if "layout" in arrays and arrays["layout"].ndim == 0 else None
     names = _texts(arrays, "joint_names")
     if names is not None and "parents" in arrays:
@@ -189,6 +209,13 @@ def _layout(arrays: Arrays, joints: int, source: str) -> Layout:
         return match_layout(names, arrays["parents"].tolist(), name, pairs, centre)
     if name is not None and name in LAYOUTS:
         return LAYOUTS[name]
+    if given is not None:
+        return given
+    if name is not None:
+        raise InputError(
+            f"{source}: layout {name!r} is not known (known: {', '.join(LAYOUTS)}). Add joint_names ({joints},) and "
+            f"parents ({joints},)."
+        )
     if joints == NTU_25.num_joints:
         return NTU_25
     raise InputError(
@@ -215,16 +242,22 @@ def _protocols(arrays: Arrays, count: int, source: str) -> dict[str, NDArray[np.
     return found
 
 
-def _check_lengths(clips: SkeletonSet, source: str) -> None:
-    if clips.length is None:
-        return
+def _possible_lengths(clips: SkeletonSet, source: str) -> tuple[SkeletonSet, tuple[str, ...]]:
+    """Lengths below one frame are counted from the positions instead, and said."""
+    if clips.length is None or (clips.length >= 1).all():
+        return clips, ()
     bad = np.flatnonzero(clips.length < 1)
-    if len(bad):
-        listed = ", ".join(f"{clips.names[i]} (clip {i}): {int(clips.length[i])}" for i in bad[:5])
-        raise InputError(
-            f"{source}: length must be at least 1 frame, it is not in {len(bad)} clips: {listed}. Drop these clips or "
-            "give their true length. (A length above T is read as the frames before resampling.)"
-        )
+    length = clips.length.copy()
+    for clip in bad:
+        there = np.flatnonzero(np.asarray(clips.x[clip]).any(axis=(0, 2, 3)))
+        length[clip] = there[-1] + 1 if len(there) else 1
+    more = f", and {len(bad) - 10} more" if len(bad) > 10 else ""
+    listed = ", ".join(f"{clips.names[i]} says {int(clips.length[i])}" for i in bad[:10]) + more
+    fault = (
+        f"{source}: length must be at least 1 frame: {listed}. Their frames are counted from the positions instead. "
+        f"(A length above T = {clips.x.shape[2]} is read as the frames before resampling.)"
+    )
+    return replace(clips, length=length), (fault,)
 
 
 def check_positions(clips: SkeletonSet, source: str) -> None:
@@ -260,9 +293,7 @@ def save_set(clips: SkeletonSet, path: Path | str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     small = _small_arrays(clips)
     if target.suffix == ".npz":
-        buffer = io.BytesIO()
-        np.savez(buffer, **{"x": np.asarray(clips.x), **small})  # type: ignore[arg-type]
-        _replace_file(target, buffer.getbuffer())
+        _write_npz(target, {"x": np.asarray(clips.x), **small})
         return
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
         made = Path(scratch) / "set"
@@ -284,16 +315,17 @@ def _write_mapped(clips: SkeletonSet, path: Path) -> None:
     mapped.flush()
 
 
-def _replace_file(target: Path, data: Any) -> None:
-    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp", delete=False) as file:
-        try:
-            file.write(data)
+def _write_npz(target: Path, arrays: Arrays) -> None:
+    """Written beside the target under the user's own permissions, then renamed."""
+    scratch = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.tmp")
+    try:
+        with scratch.open("xb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
             file.flush()
             os.fsync(file.fileno())
-            Path(file.name).replace(target)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+        scratch.replace(target)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def _small_arrays(clips: SkeletonSet) -> dict[str, NDArray[Any]]:

@@ -175,10 +175,10 @@ class Preprocess:
             x = turn(x, layout.shoulders)
         return x if self.frames is None else resample(x, self.frames)
 
-    def steps(self) -> tuple[str, ...]:
-        """In words, as a set records them."""
+    def steps(self, layout: Layout | None = None) -> tuple[str, ...]:
+        """In words, as a set records them; without the turn where the layout names no shoulders."""
         steps = [] if self.centre == "none" else [f"centre {self.centre}"]
-        steps += ["turn"] if self.turn else []
+        steps += ["turn"] if self.turn and (layout is None or layout.shoulders is not None) else []
         return tuple(steps if self.frames is None else [*steps, f"resample {self.frames}"])
 
 
