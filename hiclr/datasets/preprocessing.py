@@ -71,6 +71,9 @@ def turn(x: Tensor, shoulders: tuple[int, int]) -> Tensor:
 
     Returns:
         (N, 3, T, V, M). Clips whose shoulders coincide seen from above are left as they are.
+
+    Not as released: the release turns every frame and every person by itself, and lays right minus left along +x, half
+    a turn from this. Weights of the authors expect that; training from scratch should not care.
     """
     here = presence(x)
     count = torch.arange(len(x), device=x.device)
