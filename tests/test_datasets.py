@@ -256,6 +256,48 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     assert [path.name for path in tmp_path.iterdir()] == ["set.npz"]
 
 
+def test_what_is_no_set_is_never_replaced(tmp_path: Path):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "S001C001P001R001A001.skeleton").write_text("the only copy")
+    (tmp_path / "notes").write_text("mine")
+    for target in (raw, tmp_path / "notes"):
+        with pytest.raises(InputError, match="would be lost"):
+            save_set(small_set(), target)
+        with pytest.raises(InputError, match="would be lost"):  # before it reads the source
+            convert(tmp_path / "notes", target)
+    assert (raw / "S001C001P001R001A001.skeleton").read_text() == "the only copy"
+    assert (tmp_path / "notes").read_text() == "mine"
+
+
+def test_a_prepared_folder_is_replaced_unless_something_was_put_in(tmp_path: Path):
+    (tmp_path / "set").mkdir()
+    for count in (6, 9):  # into an empty folder, then over a set
+        save_set(small_set(count), tmp_path / "set")
+        assert len(open_set(tmp_path / "set")) == count
+    (tmp_path / "set" / "thesis.txt").write_text("years")
+    with pytest.raises(InputError, match=r"thesis\.txt"):
+        save_set(small_set(), tmp_path / "set")
+    assert len(open_set(tmp_path / "set")) == 9
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def test_a_folder_with_a_position_that_is_none_is_refused(tmp_path: Path):
+    clips = small_set()
+    x = np.array(clips.x)
+    x[2, 1, 3, 4, 0] = np.nan
+    broken = SkeletonSet.from_arrays(x, clips.y, names=clips.names)
+    for target in (tmp_path / "set", tmp_path / "set.npz"):
+        with pytest.raises(InputError, match="clip 2 é: frame 3, joint 4"):
+            save_set(broken, target)
+        assert not target.exists()
+    (tmp_path / "own").mkdir()
+    np.save(tmp_path / "own" / "x.npy", x)
+    np.save(tmp_path / "own" / "y.npy", clips.y)
+    with pytest.raises(InputError, match="frame 3, joint 4"):
+        open_set(tmp_path / "own")
+
+
 def test_a_named_layout_stands_in_for_joint_names(tmp_path: Path):
     np.savez(tmp_path / "set.npz", x=positions(4, joints=20), y=np.arange(4))
     report = convert(tmp_path / "set.npz", tmp_path / "out.npz", layout="kinect20-sdk")

@@ -1,5 +1,7 @@
 """Raw NTU files: written by a writer of our own and read again; the faults that real folders have."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -206,6 +208,45 @@ def test_a_file_cut_short_is_named_and_the_rest_converts(tmp_path: Path):
     assert "published list" in reasons["S001C002P005R002A008.skeleton"]
     assert not diagnose(source)["ok"]
     assert open_set(tmp_path / "set.npz").names == (NAME,)
+
+
+@pytest.mark.parametrize("value", ["1e6", "1e39", "nan", "-inf"])  # 1e39 is no float32
+def test_a_file_with_an_absurd_position_does_not_spoil_the_set(tmp_path: Path, value: str):
+    points = walk(np.random.default_rng(0), 5)
+    write(tmp_path / f"{NAME}.skeleton", alone(points))
+    bad = write(tmp_path / "S001C001P002R001A001.skeleton", alone(points))
+    lines = bad.read_text().splitlines()
+    lines[4] = " ".join([value, *lines[4].split()[1:]])  # frames, bodies, body, joints, then the first joint
+    bad.write_text("\n".join(lines))
+    report = convert(tmp_path, tmp_path / "set.npz")
+    assert [skipped["file"] for skipped in report["skipped"]] == [bad.name]
+    assert "frame 0, joint 0" in report["skipped"][0]["reason"]
+    assert open_set(tmp_path / "set.npz").names == (NAME,)
+
+
+def test_many_files_convert_after_torch_had_threads(tmp_path: Path):
+    """In a process of its own: a parent's threads are no help to forked readers, which then wait forever."""
+    script = """
+import sys, torch
+from hiclr.datasets import convert
+torch.set_num_threads(2)
+torch.randn(3_000_000).exp().sum()
+print(convert(sys.argv[1], sys.argv[2], preprocess="released")["clips"])
+"""
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    content = write(tmp_path / "one", alone(walk(np.random.default_rng(0), 120))).read_bytes()
+    for i in range(200):
+        (raw / f"S001C001P{i % 40 + 1:03d}R{i // 40 + 1:03d}A001.skeleton").write_bytes(content)
+    done = subprocess.run(
+        [sys.executable, "-c", script, raw, tmp_path / "set.npz"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd=Path(__file__).parent.parent,
+    )
+    assert done.stdout.strip() == "200", done.stderr
 
 
 def test_the_missing_list_holds_what_was_published():

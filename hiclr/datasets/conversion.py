@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hiclr.datasets.base import SkeletonSet
-from hiclr.datasets.files import is_folder, open_folder, open_npz, save_set
+from hiclr.datasets.files import check_target, is_folder, open_folder, open_npz, save_set
 from hiclr.datasets.preprocessing import RELEASED, Preprocess
 from hiclr.datasets.readers import FORMATS, Conversion
 from hiclr.datasets.readers.ntu import PUBLISHED
@@ -47,10 +47,12 @@ def convert(
         "published"}}, "skipped" [{"file", "reason"}], "notes".
 
     Raises:
-        InputError: nothing there or nothing known; a file that is at fault is skipped and named instead.
+        InputError: nothing there or nothing known; `out` would replace what is no set;
+            a file that is at fault is skipped and named instead.
     """
     if layout is not None and layout not in LAYOUTS:
         raise InputError(f"layout {layout!r} is not known (known: {', '.join(LAYOUTS)}).")
+    check_target(Path(out))  # before hours of reading
     steps = _steps(preprocess, frames)
     name, made = _read(source, format, steps, layout, progress)
     clips = made.clips

@@ -3,7 +3,6 @@
 import json
 import os
 import secrets
-import shutil
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -18,7 +17,17 @@ from hiclr.datasets.base import Ids, SkeletonSet
 from hiclr.errors import InputError
 from hiclr.skeleton import LAYOUTS, NTU_25, Layout, match_layout
 
-__all__ = ["Opened", "check_positions", "from_mapping", "is_folder", "open_folder", "open_npz", "save_set"]
+__all__ = [
+    "FARTHEST",
+    "Opened",
+    "check_positions",
+    "check_target",
+    "from_mapping",
+    "is_folder",
+    "open_folder",
+    "open_npz",
+    "save_set",
+]
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -29,7 +38,7 @@ _SPLITS = {
     "test_setups": ("setup", "cross-setup"),
     "test_styles": ("subject", "cross-style"),
 }
-_FAR = 1e4  # metres; beyond it lies no room, only a broken file
+FARTHEST = 1e4  # metres; beyond it lies no room, only a broken file
 _BLOCK = 512
 
 
@@ -108,7 +117,10 @@ def open_folder(path: Path, layout: Layout | None = None) -> Opened:
         except ValueError as error:
             raise InputError(f"{path.name}/meta.json is no JSON ({error}). Prepare the set again.") from error
     text = {key: np.asarray(value) for key, value in more.items() if key not in arrays}
-    return from_mapping({**arrays, **text}, path.name, layout)
+    opened = from_mapping({**arrays, **text}, path.name, layout)
+    if more.get("format") != "hiclr":  # what save_set writes it has looked through; to do so each time takes long
+        check_positions(opened.clips, path.name)
+    return opened
 
 
 def from_mapping(arrays: Arrays, source: str, layout: Layout | None = None) -> Opened:
@@ -270,7 +282,7 @@ def check_positions(clips: SkeletonSet, source: str) -> None:
     for start in range(0, len(clips), _BLOCK):
         block = np.asarray(clips.x[start : start + _BLOCK])
         with np.errstate(invalid="ignore"):
-            wrong = ~(np.abs(block) < _FAR)
+            wrong = ~(np.abs(block) < FARTHEST)
         for clip in np.flatnonzero(wrong.any(axis=(1, 2, 3, 4))):
             _, frame, joint, _ = (int(i) for i in np.argwhere(wrong[clip])[0])
             value = block[clip][tuple(np.argwhere(wrong[clip])[0])]
@@ -287,9 +299,14 @@ def check_positions(clips: SkeletonSet, source: str) -> None:
 def save_set(clips: SkeletonSet, path: Path | str) -> None:
     """Write a set: one npz when the name ends in .npz, otherwise a folder of `.npy` that is mapped when opened.
 
-    The old file or folder of that name is replaced in the end and at once; until then it is untouched.
+    An old set of that name is replaced in the end and at once; until then it is untouched.
+
+    Raises:
+        InputError: something else than a set has that name, or a position is none.
     """
     target = Path(path)
+    check_target(target)
+    check_positions(clips, clips.source)
     target.parent.mkdir(parents=True, exist_ok=True)
     small = _small_arrays(clips)
     if target.suffix == ".npz":
@@ -303,9 +320,52 @@ def save_set(clips: SkeletonSet, path: Path | str) -> None:
             np.save(made / f"{key}.npy", array, allow_pickle=False)
         meta = {"format": "hiclr", "fingerprint": clips.fingerprint}
         (made / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+        _sync(made)
+        old = Path(scratch) / "old"
         if target.exists():
-            shutil.move(target, Path(scratch) / "old")
-        made.replace(target)
+            target.replace(old)
+        try:
+            made.replace(target)
+        except OSError:
+            if old.exists():
+                old.replace(target)
+            raise
+
+
+def check_target(target: Path) -> None:
+    """Refuse to replace what is no set: its files would be gone.
+
+    Raises:
+        InputError: naming what is in the way.
+    """
+    if target.suffix == ".npz":
+        if target.is_dir():
+            raise InputError(f"{target} is a folder, an npz is one file. Give another name.")
+        return
+    if target.is_file():
+        raise InputError(
+            f"{target} is a file and would be lost. Give a name that ends in .npz, or one for a new folder."
+        )
+    if not target.is_dir():
+        return
+    there = sorted(file.name for file in target.iterdir())
+    ours = "meta.json" in there and is_folder(target)
+    other = [name for name in there if not ours or not (name == "meta.json" or name.endswith(".npy"))]
+    if other:
+        raise InputError(
+            f"{target} holds what is no prepared set and would be lost ({len(other)} entries: {', '.join(other[:5])}). "
+            "Give the name of a new folder."
+        )
+
+
+def _sync(folder: Path) -> None:
+    """All of a folder is on the disk before it takes its name."""
+    for path in (*folder.iterdir(), folder):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _write_mapped(clips: SkeletonSet, path: Path) -> None:

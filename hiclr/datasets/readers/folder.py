@@ -118,7 +118,8 @@ def _read_all(files: list[Path], preprocess: Preprocess | None) -> Iterator[_Rea
     if len(files) < _MANY:
         yield from map(read, files)
         return
-    with ProcessPoolExecutor() as pool:
+    # a forked process waits forever for the threads that torch had in its parent, unless it wants one only
+    with ProcessPoolExecutor(initializer=torch.set_num_threads, initargs=(1,)) as pool:
         yield from pool.map(read, files, chunksize=16)
 
 

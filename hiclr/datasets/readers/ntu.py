@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hiclr.datasets.base import Ids
+from hiclr.datasets.files import FARTHEST
 from hiclr.errors import InputError
 from hiclr.skeleton import NTU_25
 
@@ -208,7 +209,7 @@ def _join(tracks: dict[str, _Track]) -> list[_Person]:
     persons: list[_Person] = []
     for identity, track in sorted(tracks.items(), key=lambda item: item[1].frames[0]):
         new = _Person(identity, np.array(track.frames), np.array(track.joints, dtype=np.float64))
-        _check_finite(new)
+        _check_positions(new)
         before = [person for person in persons if person.frames[-1] < new.frames[0]]
         old = min(before, key=lambda person: _gap(person, new), default=None)
         if old is None or _gap(old, new) > _NEAR:
@@ -225,8 +226,8 @@ def _gap(old: _Person, new: _Person) -> float:
     return float(np.linalg.norm(old.points[-1] - new.points[0], axis=1).mean())
 
 
-def _check_finite(person: _Person) -> None:
-    wrong = np.argwhere(~np.isfinite(person.points))
+def _check_positions(person: _Person) -> None:
+    wrong = np.argwhere(~(np.abs(person.points) < FARTHEST))  # not a number is not smaller either
     if len(wrong):
         at, joint, axis = (int(i) for i in wrong[0])
         value = person.points[at, joint, axis]
