@@ -20,6 +20,7 @@ from hiclr.augmentations import (
     AxisMask,
     Blur,
     CropResize,
+    Exaggerate,
     Flip,
     GrowingViews,
     JointMask,
@@ -27,6 +28,7 @@ from hiclr.augmentations import (
     Noise,
     Op,
     Params,
+    PoseMix,
     Rotate,
     Scale,
     Shear,
@@ -34,6 +36,7 @@ from hiclr.augmentations import (
     TemporalCrop,
     Yaw,
     code,
+    mean_pose,
     paper_views,
     rotation_matrix,
     small_views,
@@ -65,6 +68,8 @@ OPS: list[Op] = [
     JointMask(value=0.5),
     SkeleAdaIN(),
     SkeleAdaIN("V", rolled=True),
+    Exaggerate(),
+    PoseMix(),
 ]
 RELEASED: list[Op] = [Noise(everybody=True), JointMask(value=0.5, everybody=True), SkeleAdaIN(everybody=True)]
 
@@ -168,6 +173,8 @@ def test_one_draw_is_continuous_in_strength(op: Op):
 def test_strength_keeps_the_direction(op: Op):
     x = clips()
     whole, half = drawn(op, x), drawn(op, x, 0.5)
+    if isinstance(op, Exaggerate):  # what strength scales is the logarithm of the factor
+        whole, half = ({"degrees": params["factor"].log()} for params in (whole, half))
     still = [key for key in whole if key in ("on", "axis", "sigma", "partner")]
     assert all(torch.equal(whole[key], half[key]) for key in still)
     moved = dict.fromkeys(("degrees", "noise", "mask", "amount"), 0.0)
@@ -180,7 +187,7 @@ def test_strength_keeps_the_direction(op: Op):
 
 @every
 def test_clips_of_a_batch_do_not_mix(op: Op):
-    if isinstance(op, SkeleAdaIN):
+    if isinstance(op, SkeleAdaIN | PoseMix):
         pytest.skip("it mixes clips by design")
     x = clips()
     params = drawn(op, x)
@@ -557,6 +564,35 @@ def test_the_value_can_be_learned():
     assert float(value.grad) == pytest.approx(float(masked.sum()))
 
 
+def test_movements_grow_about_the_mean_pose():
+    x = ramp(5)  # 100..104, mean 102
+    out = Exaggerate().apply(x, {"factor": torch.tensor([2.0])})
+    assert along_time(out) == [98, 100, 102, 104, 106]
+    assert float(mean_pose(x)[0, 0, 0, 0, 0]) == 102
+    x = torch.cat([x, torch.zeros(1, 3, 2, 1, 1)], dim=2)  # absent frames do not count
+    assert along_time(Exaggerate().apply(x, {"factor": torch.tensor([0.5])})) == [101, 101.5, 102, 102.5, 103, 0, 0]
+
+
+def test_halving_a_movement_is_as_likely_as_doubling_it():
+    factor = Exaggerate(0.5).sample((20000, 3, 1, 1, 1), 1.0, seeded())["factor"]
+    assert float(factor.log().mean()) == pytest.approx(0, abs=0.02)
+    assert float(factor.log().std()) == pytest.approx(0.5, rel=0.05)
+    assert 1 / 3.5 < float(factor.min()) < float(factor.max()) < 3.5
+
+
+def test_the_mean_pose_comes_from_another_clip_and_the_movement_stays():
+    x = torch.cat([ramp(5), ramp(5).flip(2) + 20])  # means 102 and 122
+    out = PoseMix().apply(x, {"partner": torch.tensor([1, 0]), "amount": torch.tensor([1.0, 0.25])})
+    assert along_time(out) == [120, 121, 122, 123, 124]
+    assert along_time(out[1:]) == [119, 118, 117, 116, 115]
+    torch.testing.assert_close(motion(out), motion(x))
+    assert torch.equal(augmented(PoseMix(), x[:1]), x[:1])  # alone it is its own partner
+    x = clips(2)  # clip 0 has no second person: the one of clip 1 keeps its pose
+    out = PoseMix().apply(x, {"partner": torch.tensor([1, 0]), "amount": torch.ones(2)})
+    assert torch.equal(out[1, ..., 1], x[1, ..., 1])
+    torch.testing.assert_close(mean_pose(out)[..., 0], mean_pose(x).flip(0)[..., 0])
+
+
 def test_statistics_move_from_one_clip_to_another():
     content = torch.tensor([0.0, 2.0]).view(1, 1, 1, 2, 1).expand(1, 3, 1, 2, 1)  # mean 1, variance 2
     style = torch.tensor([10.0, 14.0]).view(1, 1, 1, 2, 1).expand(1, 3, 1, 2, 1)  # mean 12, variance 8
@@ -773,9 +809,9 @@ def test_views_at_fault_are_sentences():
         with pytest.raises(InputError, match=f"view must be in 0..2 .*got {view}"):
             views.draw_view(view, tuple(x.shape), seeded())
     draw = views.draw_view(1, tuple(x.shape), seeded())
-    with pytest.raises(InputError, match="'strong' of these 6 clips needs a draw for 6 augmentations"):
+    with pytest.raises(InputError, match="'strong' of these 6 clips needs a draw for 8 augmentations"):
         views.apply_view(2, x, draw)
-    with pytest.raises(InputError, match=r"this draw is for 5 augmentations, 6 clips"):
+    with pytest.raises(InputError, match=r"this draw is for 7 augmentations, 6 clips"):
         views.apply_view(1, x[:2], draw)
 
 

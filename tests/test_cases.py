@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from hiclr.datasets import RELEASED, SkeletonSet, convert, diagnose, motion, open_set, resample
+from hiclr.datasets import Preprocess, SkeletonSet, convert, diagnose, motion, open_set, resample
 from hiclr.errors import InputError
 
 SHARED = Path(os.environ.get("HICLR_SHARED", Path(__file__).parents[2] / "shared"))
@@ -118,7 +118,7 @@ def test_a_late_second_person_is_no_ghost(tmp_path: Path):
     there = np.flatnonzero(np.asarray(clips.x[0])[..., 1].any(axis=(0, 2)))
     assert (there[0], there[-1], len(there)) == (first, last, last - first + 1)
     np.testing.assert_allclose(joint(clips, 0, 25, 20, 1), wanted["values"]["person1_frame25_joint21"], atol=1e-5)
-    out = RELEASED.apply(clips.clips([0]), clips.layout)[0]
+    out = Preprocess(turn="frame").apply(clips.clips([0]), clips.layout)[0]
     way = torch.linalg.vector_norm(out[:, :, 20, 0] - out[:, :, 20, 1], dim=0)
     beside = way[out[..., 1].any(dim=2).any(dim=0)]  # where both are there, they are as far apart as in the file
     apart = np.linalg.norm(joint(clips, 0, 25, 20, 1) - joint(clips, 0, 25, 20, 0))

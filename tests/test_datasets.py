@@ -1,6 +1,7 @@
 """SkeletonSet, sets on disk, preprocessing and streams."""
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from hiclr.datasets import (
+    RELEASED,
     Preprocess,
     SkeletonSet,
     bones,
@@ -310,7 +312,7 @@ def test_a_named_layout_stands_in_for_joint_names(tmp_path: Path):
 def test_a_turn_is_recorded_only_where_there_are_shoulders():
     layout = Layout("two", ("a", "b"), (0, 0), (), 0)
     assert Preprocess(5).steps(layout) == ("centre frame", "resample 5")
-    assert Preprocess(5).steps(NTU_25) == ("centre frame", "turn", "resample 5")
+    assert Preprocess(5).steps(NTU_25) == ("centre frame", "resample 5", "turn first")
 
 
 def test_the_doctor_finds_a_clip_that_trains_and_tests(tmp_path: Path):
@@ -357,9 +359,52 @@ def test_centring_moves_everybody_by_the_main_person():
 
 def test_turning_lays_the_shoulders_along_x():
     out = turn(torch.from_numpy(positions()), (4, 8))
-    line = out[:, :, 0, 4, 0] - out[:, :, 0, 8, 0]
+    line = out[:, :, 0, 8, 0] - out[:, :, 0, 4, 0]  # from left to right
     assert (line[:, 0] > 0).all()
     torch.testing.assert_close(line[:, 2], torch.zeros(6), atol=1e-6, rtol=0)
+
+
+def test_turning_each_frame_lays_all_shoulders_along_x():
+    x = torch.from_numpy(positions())
+    out = turn(x, (4, 8), "frame")
+    line = out[:, :, :, 8] - out[:, :, :, 4]
+    assert (line[:, 0] >= 0).all()
+    torch.testing.assert_close(line[:, 2], torch.zeros_like(line[:, 2]), atol=1e-6, rtol=0)
+    torch.testing.assert_close(out.norm(dim=1), x.norm(dim=1))  # a turn keeps every length
+    torch.testing.assert_close(out[:, 1], x[:, 1])
+
+
+def test_centring_each_person_takes_their_distance_away():
+    x = torch.from_numpy(positions())
+    x[0, :, 3, :, 1] = 0
+    out = centre(x, 20, "person")
+    assert not out[:, :, :, 20].any()
+    assert not out[0, :, 3, :, 1].any()
+    torch.testing.assert_close(out[1, :, 2, 4, 1], x[1, :, 2, 4, 1] - x[1, :, 2, 20, 1])
+
+
+def released_preprocessing(x: np.ndarray, frames: int) -> np.ndarray:
+    """(3, T, 25, 2) of valid frames, step by step, one frame and person at a time; feeder/NTUDatasets.py's facts."""
+    x = x.astype(np.float64) - x[:, :, 20:21]
+    at = np.clip((np.arange(frames) + 0.5) * x.shape[1] / frames - 0.5, 0, x.shape[1] - 1)
+    low = np.minimum(at.astype(int), x.shape[1] - 2)
+    x = x[:, low] + (at - low)[None, :, None, None] * (x[:, low + 1] - x[:, low])
+    for person in range(2):
+        across = x[:, :, 8, person] - x[:, :, 4, person]
+        sign = -1 if across[2].sum() >= 0 else 1
+        for frame in range(frames):
+            distance = np.sqrt(across[0, frame] ** 2 + across[2, frame] ** 2)
+            angle = sign * np.arccos(across[0, frame] / (distance + 1e-4))
+            matrix = np.array([[np.cos(angle), 0, -np.sin(angle)], [0, 1, 0], [np.sin(angle), 0, np.cos(angle)]])
+            x[:, frame, :, person] = matrix @ x[:, frame, :, person]
+    return x
+
+
+def test_released_preprocessing_is_the_release_s():
+    x = positions()
+    out = replace(RELEASED, turn="released").apply(torch.from_numpy(x), NTU_25).numpy()
+    expected = np.stack([released_preprocessing(clip, 50) for clip in x])
+    np.testing.assert_allclose(out, expected, atol=2e-5)
 
 
 def test_resampling_takes_the_valid_frames_only():
@@ -386,10 +431,10 @@ def test_nobody_glides_in_from_the_origin():
 
 
 def test_preprocessing_twice_changes_nothing():
-    steps = Preprocess(16, "frame", turn=True)
+    steps = Preprocess(16)
     once = steps.apply(torch.from_numpy(positions()), NTU_25)
     torch.testing.assert_close(steps.apply(once, NTU_25), once, atol=1e-6, rtol=0)
-    assert steps.steps() == ("centre frame", "turn", "resample 16")
+    assert steps.steps() == ("centre frame", "resample 16", "turn first")
 
 
 def test_presence_is_a_joint_away_from_the_origin():

@@ -1,13 +1,16 @@
 """Encoders: the graph, ST-GCN against a plain double loop, persons, heads, released names."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from hiclr.encoders import (
     STGCN,
+    TCN,
     hops_from,
     linear_head,
     load_released,
@@ -97,7 +100,7 @@ def test_a_block_equals_the_released_order_of_layers(stride: int, frames: int) -
     h = block.norm_temporal(block.temporal(block.norm_graph(h).relu()))
     assert block.shortcut is not None
     out = block(x.contiguous(memory_format=torch.channels_last), adjacency)
-    torch.testing.assert_close(out, (h + block.shortcut(x)).relu())
+    torch.testing.assert_close(out, (h + block.shortcut(x[:, :, ::stride])).relu())
     assert out.shape == (2, 6, frames, 4)
 
 
@@ -313,3 +316,59 @@ def test_own_weights_load_all_or_nothing() -> None:
     again = STGCN(NTU_25, 4, 12)
     load_weights(again, {f"module.{k}": v for k, v in source.state_dict().items()})
     torch.testing.assert_close(again.eval()(clips(2)), source(clips(2)))
+
+
+# TCN
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=lambda layout: layout.name)
+def test_the_tcn_takes_every_layout_length_and_number_of_persons(layout: Layout) -> None:
+    encoder = TCN(layout, channels=8, features=12).eval()
+    for persons, frames in ((1, 16), (2, 7), (1, 1)):
+        features = encoder(clips(3, persons, frames, layout))
+        assert features.shape == (3, encoder.features)
+        assert bool(torch.isfinite(features).all())
+    with pytest.raises(InputError, match=r"wants clips \(N, 3, T"):
+        encoder(clips(3, layout=layout)[:, :, :, 1:])
+
+
+def test_the_tcn_sees_positions_and_velocities_by_hand() -> None:
+    """One joint-coordinate through unit weights: batch norm, four convolutions and the mean leave a sum."""
+    torch.manual_seed(0)
+    encoder = TCN(CHAIN, channels=1, features=1, kernel=1).eval()
+    with torch.no_grad():
+        for layer in encoder.layers:
+            if isinstance(layer, nn.Conv1d):
+                layer.weight.fill_(1)
+            if isinstance(layer, nn.BatchNorm1d):
+                layer.eps = 0.0
+    encoder.norm.eps = 0.0
+    x = torch.zeros(1, 3, 5, 4, 1)
+    x[0, 0, :, 0, 0] = torch.tensor([1.0, 2, 4, 7, 11])
+    # position plus velocity: 2 4 7 11 11; every second frame, then every second again: 2, 11
+    assert encoder(x).item() == pytest.approx(6.5)
+    x[0, 0, 3:, 0, 0] = 0  # absent from the fourth frame on: no velocity into nowhere
+    assert encoder(x).item() == pytest.approx(1)  # 2 4 4 0 0 -> 2, 0
+
+
+def test_an_absent_second_person_changes_nothing_for_the_tcn() -> None:
+    x, encoder = clips(4, persons=1), TCN(NTU_25, channels=8, features=12).eval()
+    two = torch.cat([x, torch.zeros_like(x)], dim=4)
+    torch.testing.assert_close(encoder(two), encoder(x))
+    torch.testing.assert_close(TCN(NTU_25, 8, 12, persons="all").eval()(two).shape, encoder(x).shape)
+
+
+def test_tcn_settings_at_fault_are_sentences() -> None:
+    for bad in ({"channels": 0}, {"kernel": 4}, {"persons": "some"}):
+        with pytest.raises(InputError):
+            TCN(NTU_25, **bad)  # type: ignore[arg-type]
+
+
+def test_strided_shortcuts_do_not_corrupt_memory() -> None:
+    """Three threads and 8 channels: a strided 1x1 convolution wrote past its memory here, and the process died."""
+    script = (
+        "import torch\nfrom hiclr.encoders import STGCN\nfrom hiclr.skeleton import NTU_25\n"
+        "torch.set_num_threads(3)\nnet = STGCN(NTU_25, channels=8, features=8)\n"
+        "for _ in range(20):\n    net(torch.randn(8, 3, 16, 25, 1)).sum().backward()\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

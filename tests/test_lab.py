@@ -45,7 +45,7 @@ from hiclr.augmentations import paper_views
 from hiclr.datasets import Preprocess, synthetic
 from hiclr.widgets import AugmentationBench
 clips = synthetic(subjects=2, cameras=1, frames=32)
-bench = AugmentationBench(clips, paper_views(clips.layout), Preprocess(32, "frame", True))
+bench = AugmentationBench(clips, paper_views(clips.layout), Preprocess(32))
 bench.player.playing = False
 bench
 """

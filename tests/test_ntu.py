@@ -276,7 +276,7 @@ def test_released_preprocessing_is_recorded(tmp_path: Path):
     source = write(tmp_path / f"{NAME}.skeleton", alone(walk(np.random.default_rng(0), 9)))
     convert(source, tmp_path / "set", preprocess="released")
     clips = open_set(tmp_path / "set")
-    assert clips.preprocessing == ("centre frame", "turn", "resample 50")
+    assert clips.preprocessing == ("centre person", "resample 50", "turn frame")
     assert clips.x.shape == (1, 3, 50, 25, 2)
     assert clips.length is not None
     assert clips.length.tolist() == [9]

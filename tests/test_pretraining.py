@@ -41,7 +41,18 @@ from hiclr.pretraining.model import coordinate_scale, preprocess_of
 from hiclr.runs import Run, load_run
 from hiclr.skeleton import KINECT_20_MSR, NTU_25, Layout
 
-TINY = replace(PRESETS["small"], epochs=3, batch_size=8, frames=16, channels=8, features=8, projection=8, device="cpu")
+TINY = replace(
+    PRESETS["small"],
+    epochs=3,
+    batch_size=8,
+    least_steps=1,
+    frames=16,
+    encoder="stgcn",
+    channels=8,
+    features=8,
+    projection=8,
+    device="cpu",
+)
 CLOCK = ("seconds", "clips_per_s")
 
 
@@ -115,7 +126,18 @@ def test_settings_survive_json():
 
 
 @pytest.mark.parametrize(
-    "bad", [{"epochs": 0}, {"temperature": 0.0}, {"dropout": 1.0}, {"momentum": 1.5}, {"queue_size": 0}, {"lr": -1.0}]
+    "bad",
+    [
+        {"epochs": 0},
+        {"temperature": 0.0},
+        {"dropout": 1.0},
+        {"momentum": 1.5},
+        {"queue_size": 0},
+        {"lr": -1.0},
+        {"least_steps": 0},
+        {"encoder": "resnet"},
+        {"turn": True},
+    ],
 )
 def test_a_setting_that_cannot_be_meant_is_named(bad: dict[str, Any]):
     with pytest.raises(InputError, match=next(iter(bad))):
@@ -367,6 +389,34 @@ def test_other_layouts_and_persons(tmp_path: Path, layout: Layout, persons: int,
     config = replace(TINY, epochs=1, views=views, stream="bone")
     (row,) = train(tmp_path / "run", config, clips(layout=layout, persons=persons)).metrics()
     assert math.isfinite(row["loss"])
+
+
+def test_a_small_set_is_passed_several_times_in_an_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    seen: list[int] = []
+    healthy = Feed.batch
+
+    def batch(self: Feed, indices: torch.Tensor) -> torch.Tensor:
+        if torch.is_grad_enabled():
+            seen.extend(indices.tolist())
+        return healthy(self, indices)
+
+    monkeypatch.setattr(Feed, "batch", batch)
+    run = train(tmp_path / "run", replace(TINY, epochs=2, least_steps=7, knn_every=0), clips(26))  # 3 steps a pass
+    assert [row["step"] for row in run.metrics()] == [9, 18]
+    passes = torch.tensor(seen).view(6, 24)  # without the incomplete batch
+    assert all(len(one.unique()) == 24 for one in passes)
+    assert len({tuple(one.tolist()) for one in passes}) == 6
+    assert run.metrics()[-1]["lr"] == learning_rate(run_config(run), 17, 9)
+
+
+def run_config(run: Run) -> PretrainConfig:
+    return PretrainConfig.from_dict(run.config)
+
+
+def test_the_light_encoder_is_a_setting(tmp_path: Path):
+    run = train(tmp_path / "run", replace(TINY, encoder="tcn"), clips(persons=2))
+    assert all(math.isfinite(row["loss"]) for row in run.metrics())
+    assert sum(p.numel() for p in build_model(run_config(run), NTU_25).encoder.parameters()) < 10_000
 
 
 def test_the_paper_preset_runs(tmp_path: Path):

@@ -331,7 +331,7 @@ def test_a_clip_is_chosen_by_class_by_name_and_by_next():
 
 
 def test_the_clip_is_preprocessed_first():
-    bench = AugmentationBench(some_clips(), ladder(), Preprocess(frames=4, centre="frame", turn=False))
+    bench = AugmentationBench(some_clips(), ladder(), Preprocess(frames=4, centre="frame", turn="none"))
     assert bench.views["original"].shape == (3, 4, 6, 1)
     assert not bench.views["original"][:, :, 0].any()
 
@@ -430,6 +430,8 @@ SAID = [
     ),
     (ops.JointMask(), {"mask": torch.zeros(1, 1, 6)}, "no joint hidden"),
     (ops.SkeleAdaIN(), {"partner": torch.tensor([1]), "amount": 0.5 * ONE}, "50 % of another clip's style"),
+    (ops.PoseMix(), {"partner": torch.tensor([1]), "amount": 0.5 * ONE}, "50 % of another clip's mean pose"),
+    (ops.Exaggerate(), {"factor": 1.5 * ONE}, "movements × 1.50"),
     (Lift(), {"height": torch.tensor([0.5]), "many": torch.zeros(1, 9)}, "height 0.5"),
 ]
 

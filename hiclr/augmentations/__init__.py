@@ -4,6 +4,7 @@ from hiclr.augmentations.base import Op, Params, Shape, code
 from hiclr.augmentations.growing import VIEWS, Draw, GrowingViews, paper_views, small_views
 from hiclr.augmentations.masking import JointMask
 from hiclr.augmentations.mixing import SkeleAdaIN, transfer_statistics
+from hiclr.augmentations.posture import Exaggerate, PoseMix, mean_pose
 from hiclr.augmentations.spatial import AxisMask, Flip, Mirror, Noise, Rotate, Scale, Shear, Yaw, rotation_matrix
 from hiclr.augmentations.temporal import Blur, CropResize, TemporalCrop
 
@@ -13,6 +14,7 @@ __all__ = [
     "Blur",
     "CropResize",
     "Draw",
+    "Exaggerate",
     "Flip",
     "GrowingViews",
     "JointMask",
@@ -20,6 +22,7 @@ __all__ = [
     "Noise",
     "Op",
     "Params",
+    "PoseMix",
     "Rotate",
     "Scale",
     "Shape",
@@ -28,6 +31,7 @@ __all__ = [
     "TemporalCrop",
     "Yaw",
     "code",
+    "mean_pose",
     "paper_views",
     "rotation_matrix",
     "small_views",

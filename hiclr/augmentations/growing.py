@@ -7,6 +7,7 @@ from torch import Generator, Tensor
 
 from hiclr.augmentations.base import Op, Params, Shape, check_within, code
 from hiclr.augmentations.masking import JointMask
+from hiclr.augmentations.posture import Exaggerate, PoseMix
 from hiclr.augmentations.spatial import AxisMask, Flip, Noise, Rotate, Scale, Shear, Yaw
 from hiclr.augmentations.temporal import Blur, CropResize, TemporalCrop
 from hiclr.errors import InputError
@@ -153,7 +154,7 @@ def small_views(layout: Layout, branches: int = 3) -> GrowingViews:  # noqa: ARG
     Raises:
         InputError: branches outside 1..3.
     """
-    basic: list[Op] = [CropResize(0.5), Yaw(180), Shear(0.3), Scale(0.2)]
+    basic: list[Op] = [CropResize(0.3), Exaggerate(), PoseMix(), Yaw(45), Shear(0.3), Scale(0.1)]
     normal: list[Op] = [Noise(0.01, probability=1.0)]
     strong: list[Op] = [JointMask(0.2, per_frame=False)]
     return _ladder([basic, normal, strong], branches)

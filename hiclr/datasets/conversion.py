@@ -76,7 +76,7 @@ def convert(
 def _steps(preprocess: Steps, frames: int | None) -> Preprocess | None:
     if preprocess == "released":
         return RELEASED if frames is None else dataclasses.replace(RELEASED, frames=frames)
-    return None if frames is None else Preprocess(frames, "none", turn=False)
+    return None if frames is None else Preprocess(frames, "none", "none")
 
 
 def _read(

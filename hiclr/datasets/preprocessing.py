@@ -1,4 +1,4 @@
-"""What is done to clips before an encoder sees them: centre, turn, resample. In batches, on any device."""
+"""What is done to clips before an encoder sees them: centre, resample, turn. In batches, on any device."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,9 +9,13 @@ from torch import Tensor
 from hiclr.errors import InputError
 from hiclr.skeleton import Layout
 
-__all__ = ["RELEASED", "Preprocess", "centre", "presence", "resample", "sample_frames", "turn"]
+__all__ = ["RELEASED", "Centre", "Preprocess", "Turn", "centre", "presence", "resample", "sample_frames", "turn"]
 
-Per = Literal["frame", "first"]
+Centre = Literal["frame", "first", "person", "none"]
+Turn = Literal["first", "frame", "released", "none"]
+
+_COINCIDE = 1e-6  # metres
+_RELEASED_DISTANCE = 1e-4  # metres
 
 
 def presence(x: Tensor) -> Tensor:
@@ -31,8 +35,8 @@ def _only_present(x: Tensor, here: Tensor) -> Tensor:
     return x * here[:, None, :, None, :].to(x.dtype)
 
 
-def centre(x: Tensor, joint: int, per: Per = "frame") -> Tensor:
-    """Move one joint of the main person to the origin; everybody else moves along.
+def centre(x: Tensor, joint: int, per: Centre = "frame") -> Tensor:
+    """Move one joint to the origin.
 
     The main person of a frame is the first one present in it, so that a gap in the first track does not throw the
     second person off.
@@ -40,15 +44,21 @@ def centre(x: Tensor, joint: int, per: Per = "frame") -> Tensor:
     Args:
         x: (N, 3, T, V, M) metres.
         joint: index of the joint.
-        per: "frame": in every frame, which takes the way through the room away; "first": by the first frame in
-            which anybody is there, which keeps it.
+        per: "frame": the main person's joint in every frame, which takes the way through the room away; everybody
+            else moves along. "first": the main person's in the first frame in which anybody is there, which keeps
+            the way. "person": in every frame everybody by a joint of his own, as released, which also takes away
+            where two people stand to each other. "none": x as it is.
 
     Returns:
         (N, 3, T, V, M); absent persons stay zero.
 
-    Source: the released preprocessing centres every frame on joint 21 of NTU's 25.
+    Source: the released preprocessing centres every person in every frame on joint 21 of NTU's 25.
     """
+    if per == "none":
+        return x
     here = presence(x)
+    if per == "person":
+        return _only_present(x - x[:, :, :, joint : joint + 1], here)
     person = here.to(torch.uint8).argmax(dim=2)  # (N, T), the first person present
     origins = x[:, :, :, joint].gather(3, person[:, None, :, None].expand(-1, 3, -1, 1)).squeeze(3)  # (N, 3, T)
     if per == "first":
@@ -61,33 +71,42 @@ def _first_frame(here: Tensor) -> Tensor:
     return here.any(dim=2).to(torch.uint8).argmax(dim=1)
 
 
-def turn(x: Tensor, shoulders: tuple[int, int]) -> Tensor:
-    """Turn each clip about the vertical until the main person's shoulders lie along x in its first frame.
+def turn(x: Tensor, shoulders: tuple[int, int], per: Turn = "first") -> Tensor:
+    """Turn about the vertical until the shoulders lie along x, the right one at the larger x.
 
     Args:
         x: (N, 3, T, V, M) metres, y up.
-        shoulders: (left, right) joints. The left one comes to the larger x: the person looks at a viewer who
-            looks along -z.
+        shoulders: (left, right) joints.
+        per: "first": each clip by the main person's shoulders in the first frame, which keeps every turn after it.
+            "frame": every person in every frame by its own shoulders, which takes turns away. "released": as "frame",
+            with the release's arithmetic: one sign for all angles of a person's clip, so that frames on the other
+            side are turned the wrong way, and 0.1 mm added to the shoulders' distance. "none": x as it is.
 
     Returns:
-        (N, 3, T, V, M). Clips whose shoulders coincide seen from above are left as they are.
+        (N, 3, T, V, M). Where shoulders coincide seen from above nothing is turned.
 
-    Not as released: the release turns every frame and every person by itself, and lays right minus left along +x, half
-    a turn from this. Weights of the authors expect that; training from scratch should not care.
+    Source: the released preprocessing, which also lays right minus left along +x.
     """
-    here = presence(x)
-    count = torch.arange(len(x), device=x.device)
-    frame = _first_frame(here)
-    person = here[count, frame].to(torch.uint8).argmax(dim=1)
-    left, right = (x[count, :, frame, joint, person] for joint in shoulders)
-    across, along = (left - right)[:, 0], (left - right)[:, 2]
+    if per == "none":
+        return x
+    left, right = shoulders
+    across, along = (x[:, :, :, right] - x[:, :, :, left])[:, [0, 2]].unbind(1)  # (N, T, M) each
+    if per == "first":
+        here = presence(x)
+        count, frame = torch.arange(len(x), device=x.device), _first_frame(here)
+        person = here[count, frame].to(torch.uint8).argmax(dim=1)
+        across, along = (way[count, frame, person][:, None, None] for way in (across, along))
     length = torch.hypot(across, along)
-    still = length < 1e-6
-    cos = torch.where(still, 1.0, across / length.clamp(min=1e-6))
-    sin = torch.where(still, 0.0, along / length.clamp(min=1e-6))
-    zero, one = torch.zeros_like(cos), torch.ones_like(cos)
-    matrix = torch.stack([cos, zero, sin, zero, one, zero, -sin, zero, cos], dim=1).view(-1, 3, 3)
-    return torch.einsum("nij,njtvm->nitvm", matrix, x)
+    if per == "released":
+        cos = across / (length + _RELEASED_DISTANCE)
+        side = torch.where(along.sum(dim=1, keepdim=True) >= 0, 1.0, -1.0).to(x.dtype)
+        sin = side * (1 - cos.square()).clamp(min=0).sqrt()
+    else:
+        still = length < _COINCIDE
+        cos = torch.where(still, 1.0, across / length.clamp(min=_COINCIDE))
+        sin = torch.where(still, 0.0, along / length.clamp(min=_COINCIDE))
+    cos, sin = cos[:, :, None], sin[:, :, None]  # over joints
+    return torch.stack([cos * x[:, 0] + sin * x[:, 2], x[:, 1], cos * x[:, 2] - sin * x[:, 0]], dim=1)
 
 
 def sample_frames(x: Tensor, positions: Tensor) -> Tensor:
@@ -156,33 +175,33 @@ def resample(x: Tensor, frames: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Preprocess:
-    """The steps between a file and an encoder, in the order centre, turn, resample; each one optional.
+    """The steps between a file and an encoder, in the order centre, resample, turn; each one optional.
 
-    Applied twice it changes nothing more, so a set that was prepared earlier may pass through again.
+    Applied twice it changes nothing more, so a set that was prepared earlier may pass through again. ("released"
+    turns are the exception: they leave up to two degrees.)
 
     Args:
         frames: length after resampling; None keeps the frames.
-        centre: "frame", "first" or "none"; see `centre`. The joint is the layout's centre.
-        turn: shoulders parallel to x in the first frame; layouts that name no shoulders are not turned.
+        centre: see `centre`. The joint is the layout's centre.
+        turn: see `turn`; layouts that name no shoulders are not turned.
     """
 
     frames: int | None = 50
-    centre: Literal["frame", "first", "none"] = "frame"
-    turn: bool = True
+    centre: Centre = "frame"
+    turn: Turn = "first"
 
     def apply(self, x: Tensor, layout: Layout) -> Tensor:
         """(N, 3, T, V, M) -> (N, 3, frames, V, M); x is not modified."""
-        if self.centre != "none":
-            x = centre(x, layout.centre, self.centre)
-        if self.turn and layout.shoulders is not None:
-            x = turn(x, layout.shoulders)
-        return x if self.frames is None else resample(x, self.frames)
+        x = centre(x, layout.centre, self.centre)
+        x = x if self.frames is None else resample(x, self.frames)
+        return x if layout.shoulders is None else turn(x, layout.shoulders, self.turn)
 
     def steps(self, layout: Layout | None = None) -> tuple[str, ...]:
         """In words, as a set records them; without the turn where the layout names no shoulders."""
         steps = [] if self.centre == "none" else [f"centre {self.centre}"]
-        steps += ["turn"] if self.turn and (layout is None or layout.shoulders is not None) else []
-        return tuple(steps if self.frames is None else [*steps, f"resample {self.frames}"])
+        steps += [] if self.frames is None else [f"resample {self.frames}"]
+        turned = self.turn != "none" and (layout is None or layout.shoulders is not None)
+        return tuple([*steps, f"turn {self.turn}"] if turned else steps)
 
 
-RELEASED = Preprocess()
+RELEASED = Preprocess(50, "person", "frame")

@@ -2,12 +2,16 @@
 
 from hiclr.encoders.graph import hops_from, spatial_partition
 from hiclr.encoders.heads import linear_head, projection_head
+from hiclr.encoders.initial import Init, initialise
+from hiclr.encoders.persons import Persons, mean_over_persons
 from hiclr.encoders.released import load_released, released_names
-from hiclr.encoders.stgcn import STGCN, Init, Persons, initialise
+from hiclr.encoders.stgcn import STGCN
+from hiclr.encoders.tcn import TCN
 from hiclr.encoders.weights import load_weights, strip_module
 
 __all__ = [
     "STGCN",
+    "TCN",
     "Init",
     "Persons",
     "hops_from",
@@ -15,6 +19,7 @@ __all__ = [
     "linear_head",
     "load_released",
     "load_weights",
+    "mean_over_persons",
     "projection_head",
     "released_names",
     "spatial_partition",

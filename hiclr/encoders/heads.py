@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from hiclr.encoders.stgcn import Init, initialise
+from hiclr.encoders.initial import Init, initialise
 from hiclr.errors import InputError
 
 __all__ = ["linear_head", "projection_head"]

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from hiclr.encoders.graph import spatial_partition
 from hiclr.encoders.heads import linear_head, projection_head
-from hiclr.encoders.stgcn import STGCN, Persons
+from hiclr.encoders.persons import Persons
+from hiclr.encoders.stgcn import STGCN
 from hiclr.encoders.weights import examples, load_weights, strip_module
 from hiclr.errors import InputError
 from hiclr.skeleton import NTU_25, Layout

@@ -9,13 +9,12 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from hiclr.encoders.graph import spatial_partition
+from hiclr.encoders.initial import Init, initialise
+from hiclr.encoders.persons import Persons, check_clips, mean_over_persons
 from hiclr.errors import InputError
 from hiclr.skeleton import Layout
 
-__all__ = ["STGCN", "Init", "Persons", "initialise"]
-
-Persons = Literal["present", "all"]
-Init = Literal["default", "released"]
+__all__ = ["STGCN", "Block", "GraphConvolution"]
 
 
 class GraphConvolution(nn.Module):
@@ -35,6 +34,12 @@ class GraphConvolution(nn.Module):
         self.weight = nn.Parameter(torch.randn(groups, outputs, inputs) * math.sqrt(2 / inputs))
         self.bias = nn.Parameter(torch.zeros(groups, outputs))
         self.importance = nn.Parameter(torch.ones(groups, joints, joints))
+
+    def draw_weights(self, deviation: float | None) -> None:
+        """For `initialise`: weights from N(0, deviation), None keeping the scale; no bias, all edges alike."""
+        self.weight.normal_(0, deviation or math.sqrt(2 / self.weight.shape[2]))
+        self.bias.zero_()
+        self.importance.fill_(1)
 
     def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
         """(R, T, V, C) -> (R, T, V, O).
@@ -63,7 +68,7 @@ class Block(nn.Module):
         stride: of the temporal convolution; 2 halves the frames (rounded up).
         dropout: rate on the result, before the shortcut is added.
         shortcut: "none" for the first block of the network, else "auto": identity where shapes allow it, else a
-            strided 1x1 convolution.
+            1x1 convolution.
     """
 
     def __init__(
@@ -83,13 +88,12 @@ class Block(nn.Module):
         self.temporal = nn.Conv2d(outputs, outputs, (kernel, 1), (stride, 1), (kernel // 2, 0))
         self.norm_temporal = nn.BatchNorm2d(outputs)
         self.dropout = nn.Dropout(dropout)
+        self.stride = stride
         self.shortcut: nn.Module | None = None
         if shortcut == "auto":
             same = inputs == outputs and stride == 1
             self.shortcut = (
-                nn.Identity()
-                if same
-                else nn.Sequential(nn.Conv2d(inputs, outputs, 1, (stride, 1)), nn.BatchNorm2d(outputs))
+                nn.Identity() if same else nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.BatchNorm2d(outputs))
             )
 
     def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
@@ -98,7 +102,9 @@ class Block(nn.Module):
         h = self.norm_graph(h).relu_()
         h = self.dropout(self.norm_temporal(self.temporal(h)))
         if self.shortcut is not None:
-            h = h + self.shortcut(x)
+            # frames are left out before the 1x1 convolution, not by it: in the weights' gradient of a strided one with
+            # channels last, oneDNN 3.12 (torch 2.13 on a CPU) writes past the end of its memory
+            h = h + self.shortcut(x[:, :, :: self.stride])
         result: Tensor = h.relu_()
         return result
 
@@ -115,10 +121,8 @@ class STGCN(nn.Module):
         features: D, the width of the last block.
         kernel: frames each temporal convolution sees, odd.
         dropout: rate in every block but the first.
-        persons: "present": only persons that occur in a clip enter the network, and the mean is over them; a clip of
-            one person stored as two costs half. "all": every person, absent ones as zeros, as the release does.
-        init: "default" keeps the scale of the features at any depth. "released" draws all weights from N(0, 0.02),
-            under which the features of an untrained encoder vanish.
+        persons: see `mean_over_persons`; the release takes "all".
+        init: see `initialise`; under "released" the features of an untrained encoder vanish.
         reach: see `spatial_partition`.
 
     Raises:
@@ -165,28 +169,11 @@ class STGCN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, T, V, M) positions in metres, absent persons zero -> (N, D) features.
 
-        With persons "present", a clip in which nobody is present is encoded from its first, all-zero person.
-
         Raises:
             InputError: x has another shape, or another V than the layout.
         """
-        joints = self.adjacency.shape[-1]
-        if x.dim() != 5 or x.shape[1] != 3 or x.shape[3] != joints:
-            raise InputError(
-                f"The encoder wants clips (N, 3, T, {joints}, M) in the layout {self.layout.name!r}; "
-                f"it got {tuple(x.shape)}."
-            )
-        clips, _, frames, _, persons = x.shape
-        rows = x.permute(0, 4, 2, 3, 1).reshape(clips * persons, frames, joints, 3)
-        if self.persons == "all" or persons == 1:
-            return self._encode(rows).view(clips, persons, -1).mean(dim=1)
-        present = x.ne(0).flatten(1, 3).any(dim=1)  # (N, M)
-        present[:, 0] |= ~present.any(dim=1)
-        kept = present.flatten().nonzero().squeeze(1)
-        encoded = self._encode(rows.index_select(0, kept))
-        # written to their own slots, then summed: the order of additions is fixed on every device
-        slots = encoded.new_zeros(clips * persons, self.features).index_copy(0, kept, encoded)
-        return slots.view(clips, persons, -1).sum(dim=1) / present.sum(dim=1, keepdim=True)
+        check_clips(x, self.layout)
+        return mean_over_persons(self._encode, x, self.persons)
 
     def _encode(self, rows: Tensor) -> Tensor:
         """(R, T, V, 3) one person per row -> (R, D)."""
@@ -210,26 +197,3 @@ def _check(channels: int, features: int, kernel: int, dropout: float, persons: s
     for name, choice, choices in (("persons", persons, get_args(Persons)), ("init", init, get_args(Init))):
         if choice not in choices:
             raise InputError(f"{name} must be one of {', '.join(choices)}; it is {choice!r}.")
-
-
-@torch.no_grad()
-def initialise(module: nn.Module, init: Init) -> None:
-    """Draw the weights of an encoder or a head anew, from torch's global generator.
-
-    "default": normal with variance 2 / inputs, where inputs counts what is summed into one output. "released":
-    N(0, 0.02) for weights and N(1, 0.02) for batch-norm weights. Biases are zero, edge importances one, in both.
-    """
-    for part in module.modules():
-        if isinstance(part, GraphConvolution):
-            part.bias.zero_()
-            part.importance.fill_(1)
-            part.weight.normal_(0, 0.02 if init == "released" else math.sqrt(2 / part.weight.shape[2]))
-        elif isinstance(part, nn.Conv2d | nn.Linear):
-            part.weight.normal_(0, 0.02 if init == "released" else math.sqrt(2 / part.weight[0].numel()))
-            if part.bias is not None:
-                part.bias.zero_()
-        elif isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
-            part.bias.zero_()
-            part.weight.fill_(1)
-            if init == "released":
-                part.weight.normal_(1, 0.02)

@@ -3,8 +3,9 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from hiclr.datasets.preprocessing import Centre, Turn
 from hiclr.errors import InputError
 
 __all__ = ["PRESETS", "PretrainConfig"]
@@ -21,9 +22,11 @@ class PretrainConfig:
     """
 
     epochs: int = 300
-    """Passes over the training clips."""
+    """Passes over the training clips; a small set is passed several times in one, see `least_steps`."""
     batch_size: int = 128
     """Clips per step; all clips when there are fewer. The last, incomplete batch of an epoch is left out."""
+    least_steps: int = 1
+    """Steps of an epoch, at least: a set too small for them is gone through several times in each epoch."""
     branches: int = 3
     """Number of query views, from weakest to strongest; 1 is SkeletonCLR."""
     views: Literal["paper", "small"] = "paper"
@@ -32,12 +35,14 @@ class PretrainConfig:
     """What the encoder sees: positions, vectors from the parent joint, or differences in time."""
     frames: int = 50
     """Frames that the valid part of each clip is resampled to."""
-    centre: Literal["frame", "first", "none"] = "frame"
-    """Move the layout's centre joint to the origin: in each frame, by the first frame, or not."""
-    turn: bool = True
-    """Turn each clip about the vertical so that the shoulders of its first frame lie along x."""
+    centre: Centre = "person"
+    """Which centre joint moves to the origin: the main person's in each frame or in the first one, or each person's."""
+    turn: Turn = "frame"
+    """Which shoulders are laid along x: the main person's in the first frame, or each person's in each frame."""
+    encoder: Literal["stgcn", "tcn"] = "stgcn"
+    """ST-GCN, or a light convolution over time alone (TCN) for small sets."""
     channels: int = 16
-    """Channels of the encoder's first blocks (ST-GCN doubles them twice)."""
+    """Channels of the encoder's first layers (ST-GCN doubles them twice)."""
     features: int = 256
     """Width of the features that the encoder gives."""
     dropout: float = 0.5
@@ -90,10 +95,8 @@ class PretrainConfig:
     """auto (the GPU where there is one), cpu, cuda, cuda:1, mps."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "branches", "frames", "channels", "features", "projection"):
+        for name in ("epochs", "batch_size", "least_steps", "branches", "frames", "channels", "features", "projection"):
             self._check(name, getattr(self, name) >= 1, "at least 1")
-        # narrower channels-last convolutions crash torch 2.13 on a CPU with several threads (seen with 4)
-        self._check("channels", self.channels % 8 == 0, "a multiple of 8")
         for name in ("temperature", "lr"):
             self._check(name, getattr(self, name) > 0, "above 0")
         for name in ("dropout", "warmup", "holdout"):
@@ -104,6 +107,8 @@ class PretrainConfig:
             self._check(name, getattr(self, name) is None or getattr(self, name) > 0, "above 0, or None")
         for name in ("queue_size", "mining_epoch"):
             self._check(name, getattr(self, name) is None or getattr(self, name) >= 1, "at least 1, or None")
+        for name, wanted in _CHOICES.items():
+            self._check(name, getattr(self, name) in wanted, f"one of {', '.join(wanted)}")
         self._check("momentum", self.momentum is None or 0 <= self.momentum <= 1, "within [0, 1], or None")
 
     def _check(self, name: str, good: bool, wanted: str) -> None:
@@ -129,6 +134,11 @@ class PretrainConfig:
         return dataclasses.asdict(self)
 
 
+_CHOICES: dict[str, tuple[str, ...]] = {
+    name: get_args(kind) for name, kind in get_type_hints(PretrainConfig).items() if get_origin(kind) is Literal
+}
+"""Field -> what it may be, where it is one of a few words."""
+
 PRESETS: dict[str, PretrainConfig] = {
     "paper": PretrainConfig(),
     # A few hundred to a few thousand clips on a CPU: at the paper's constants the loss stays at ln(1+K) there, since
@@ -137,9 +147,13 @@ PRESETS: dict[str, PretrainConfig] = {
     "small": PretrainConfig(
         epochs=60,
         batch_size=64,
+        least_steps=20,
         views="small",
         frames=32,
-        features=128,
+        centre="frame",
+        turn="first",
+        encoder="tcn",
+        channels=128,
         dropout=0.0,
         persons="present",
         init="default",

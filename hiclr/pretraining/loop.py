@@ -103,7 +103,9 @@ class _Training:
             _say.warning(
                 "%d clips are fewer than a batch of %d: all of them are one batch.", self.batch, config.batch_size
             )
-        self.steps = len(self.trained) // self.batch
+        once = len(self.trained) // self.batch  # steps of one pass over the clips
+        self.passes = math.ceil(config.least_steps / once)
+        self.steps = once * self.passes
         self.views = VIEWS[config.views](train.layout, config.branches)
         self.stream = partial(to_stream, stream=config.stream, layout=train.layout)
         self.model = build_model(config, train.layout, len(self.trained))
@@ -128,10 +130,9 @@ class _Training:
             raise InputError(f"The checkpoint does not fit the settings of the run: {error}") from error
 
     def epoch(self, epoch: int, stop: StopFlag, bar: Any) -> Row:
-        """Train over all batches once; the row of metrics."""
+        """Train over all batches of the epoch; the row of metrics."""
         start = time.perf_counter()
-        order = torch.randperm(len(self.trained), generator=self._generator("shuffle", epoch))
-        batches = torch.split(torch.from_numpy(self.trained)[order], self.batch)[: self.steps]
+        batches = self._batches(self._generator("shuffle", epoch))
         generators = self._generator("queries", epoch), self._generator("keys", epoch)
         values: list[dict[str, Tensor]] = []
         self.model.train()
@@ -148,6 +149,12 @@ class _Training:
         if row["feature_std"] < _COLLAPSED:
             _say.warning("Epoch %d: collapsed, all clips have the same projection.", epoch + 1)
         return row
+
+    def _batches(self, generator: Generator) -> list[Tensor]:
+        """Indices of the clips of each step; every pass in an order of its own, without its incomplete last batch."""
+        whole = self.steps // self.passes * self.batch
+        orders = [torch.randperm(len(self.trained), generator=generator)[:whole] for _ in range(self.passes)]
+        return list(torch.split(torch.from_numpy(self.trained)[torch.cat(orders)], self.batch))
 
     def _generator(self, purpose: Literal["shuffle", "queries", "keys", "dropout"], epoch: int) -> Generator:
         return derive(self.config.seed, purpose, epoch, self.fabric.global_rank)

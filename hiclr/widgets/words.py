@@ -9,12 +9,14 @@ from hiclr.augmentations import (
     AxisMask,
     Blur,
     CropResize,
+    Exaggerate,
     Flip,
     JointMask,
     Mirror,
     Noise,
     Op,
     Params,
+    PoseMix,
     Rotate,
     Scale,
     Shear,
@@ -88,6 +90,16 @@ def _(_: Shear, mine: Params, __: int, ___: Layout) -> str:
 @_say.register
 def _(_: Scale, mine: Params, __: int, ___: Layout) -> str:
     return f"size × {float(mine['factor']):.2f}"
+
+
+@_say.register
+def _(_: Exaggerate, mine: Params, __: int, ___: Layout) -> str:
+    return f"movements × {float(mine['factor']):.2f}"
+
+
+@_say.register
+def _(_: PoseMix, mine: Params, __: int, ___: Layout) -> str:
+    return f"{_percent(mine['amount'])} of another clip's mean pose"
 
 
 @_say.register
