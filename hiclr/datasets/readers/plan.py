@@ -1,0 +1,113 @@
+"""What a reader is: it looks through files for clips, then reads them one by one."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hiclr.datasets.readers.tree import Tree
+from hiclr.skeleton import Layout
+
+__all__ = ["Format", "Found", "Options", "Plan", "RawClip", "Skipped"]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file, or an entry of one, that did not become a clip, and why; `harmless` when nobody has to do anything."""
+
+    file: str
+    reason: str
+    harmless: bool = False
+
+
+@dataclass(frozen=True)
+class RawClip:
+    """One clip as it was read.
+
+    Args:
+        x: (3, T, V, M) float32, metres, T its own frames; absent persons are exactly zero.
+        notes: what was dropped or mended, in words.
+    """
+
+    x: NDArray[np.float32]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """A clip that a reader knows of and has not read yet. It is sent to other processes.
+
+    Args:
+        name: unique in the set.
+        label: its class, a number from 0 or a word.
+        place: where it lies, for the reader that found it.
+        ids: whole numbers by name: subject, camera, setup, view, style.
+    """
+
+    name: str
+    label: int | str
+    place: tuple[Any, ...]
+    ids: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is known of a source before its clips are read.
+
+    Args:
+        source: what it is, in a word or two, for reports.
+        layout: the V joints.
+        found: the clips, in the order they will have.
+        read: one clip; a module-level function or a `partial` of one, since other processes call it. It raises
+            InputError, whose text becomes the reason why the clip is skipped.
+        persons: M.
+        classes: names of all classes; where left out, words are sorted and numbers are called by themselves.
+        protocols: (the clips that could be read) -> name -> (n,) bool, True is test.
+        published: protocol -> (train, test) clips as published.
+        skipped: what was seen to be no clip without reading it.
+        notes: what a user should know.
+    """
+
+    source: str
+    layout: Layout
+    found: tuple[Found, ...]
+    read: Callable[[Found], RawClip]
+    persons: int = 1
+    classes: tuple[str, ...] | None = None
+    protocols: Callable[[Sequence[Found]], dict[str, NDArray[np.bool_]]] = lambda _: {}
+    published: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may have to say about files that do not say it themselves.
+
+    Args:
+        layout: the joints.
+        pattern: a regular expression on the clip's name with groups "class" and, where there are any, "subject",
+            "camera", "style".
+        labels: a file of labels, where it does not lie beside the data.
+    """
+
+    layout: Layout | None = None
+    pattern: str | None = None
+    labels: str | None = None
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of files.
+
+    Args:
+        name: as given to `--format`.
+        detects: looks at names (and, where they do not tell, at the first bytes) of files; must be quick.
+        find: the plan. It raises InputError when there is no clip in it.
+    """
+
+    name: str
+    detects: Callable[[Tree], bool]
+    find: Callable[[Tree, Options], Plan]

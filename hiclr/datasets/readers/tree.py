@@ -1,0 +1,116 @@
+"""Files as a reader sees them: one file, a folder, or a zip file that is read from the inside."""
+
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from hiclr.errors import InputError
+
+__all__ = ["Tree", "open_tree"]
+
+_MOST_BYTES = 2**28  # of one text file: a clip of an hour takes less
+_MOST_RATIO = 200  # a text of numbers shrinks to a third or so; a zip bomb to a thousandth
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A file, a folder or a zip file. It is sent to other processes, and opens its zip file in each by itself.
+
+    Args:
+        path: of the file, the folder or the zip file.
+        names: the files in it: paths relative to it with "/" between, sorted; of one file its own name.
+        zipped: the path is a zip file.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    zipped: bool = False
+
+    def place(self, name: str) -> str:
+        """What to call a file in a message."""
+        return f"{self.path.name}/{name}" if self.zipped else name
+
+    def file(self, name: str) -> Path:
+        """Where a file lies on the disk.
+
+        Raises:
+            InputError: it lies in a zip file.
+        """
+        if self.zipped:
+            raise InputError(f"{self.place(name)} cannot be mapped inside a zip file; unpack it first.")
+        return self.path / name if self.path.is_dir() else self.path
+
+    def size(self, name: str) -> int:
+        """Bytes of a file, unpacked."""
+        if not self.zipped:
+            return self.file(name).stat().st_size
+        with zipfile.ZipFile(self.path) as packed:
+            return packed.getinfo(name).file_size
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[IO[bytes]]:
+        """A file to read from."""
+        if not self.zipped:
+            with self.file(name).open("rb") as file:
+                yield file
+            return
+        with zipfile.ZipFile(self.path) as packed, packed.open(name) as file:
+            yield file
+
+    def read(self, name: str, most: int = _MOST_BYTES) -> bytes:
+        """All bytes of a file.
+
+        Raises:
+            InputError: more than `most`, a zip file that is damaged or unpacks to absurd size, an encrypted one.
+        """
+        try:
+            with self.open(name) as file:
+                content = file.read(most + 1)
+        except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, OSError) as error:
+            raise InputError(f"{self.place(name)} cannot be read: {error}") from error
+        if len(content) > most:
+            raise InputError(
+                f"{self.place(name)} has more than {most:,} bytes: no such file is known to be this large."
+            )
+        return content
+
+    def text(self, name: str) -> str:
+        """A file as text: UTF-8 with or without its mark; bytes that are none are kept as a sign of it.
+
+        Raises:
+            InputError: as `read`.
+        """
+        return self.read(name).decode("utf-8-sig", errors="replace")
+
+
+def open_tree(path: Path) -> Tree:
+    """Look at a path.
+
+    Raises:
+        InputError: nothing there, or a zip file that is damaged or unpacks to absurd size.
+    """
+    if path.is_dir():
+        files = (file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+        return Tree(path, tuple(sorted(files)))
+    if not path.exists():
+        raise InputError(f"There is no {path}.")
+    if path.suffix == ".zip":
+        return Tree(path, _packed(path), zipped=True)
+    return Tree(path, (path.name,))
+
+
+def _packed(path: Path) -> tuple[str, ...]:
+    try:
+        with zipfile.ZipFile(path) as packed:
+            files = [info for info in packed.infolist() if not info.is_dir()]
+    except (zipfile.BadZipFile, OSError) as error:
+        raise InputError(f"{path.name} is no whole zip file ({error}). Download it again.") from error
+    for info in files:
+        if info.file_size > max(_MOST_RATIO * info.compress_size, 2**20):
+            raise InputError(
+                f"{path.name}/{info.filename} unpacks to {info.file_size:,} bytes out of {info.compress_size:,}."
+            )
+    return tuple(sorted(info.filename for info in files))
