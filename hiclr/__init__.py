@@ -5,7 +5,7 @@ Rooms, in the order in which data flows; no room imports from one further down:
     skeleton       joints, trees, left-right pairs: `Layout`
     datasets       files -> `SkeletonSet` (N, 3, T, V, M); preprocessing, streams, the synthetic set
     augmentations  sample, then apply; `GrowingViews`: basic, normal, strong
-    encoders       ST-GCN and its graph, projection heads
+    encoders       ST-GCN and its graph, a light temporal network, projection heads
     losses         pure functions: InfoNCE, directed consistency
     momentum       key encoder and queue: the one state of the method
     runs           a run is a folder: settings, environment, metrics, two generations of checkpoint
@@ -16,5 +16,11 @@ Rooms, in the order in which data flows; no room imports from one further down:
     figures        pictures, each a function that returns a figure
     widgets        the interactive ones for JupyterLab
 """
+
+import os
+
+# Threads that wait must not spin: beside another busy process that made steps 5 to 25 times slower. OpenMP reads this
+# when torch is first imported; what the user has set stays.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"

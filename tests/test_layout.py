@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import os
 import subprocess
 import sys
 import textwrap
@@ -131,3 +132,12 @@ def test_the_core_works_without_the_notebook_packages():
         [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, cwd=HOME.parent, check=False
     )
     assert done.stdout.strip() == "all there", done.stderr
+
+
+def test_waiting_threads_do_not_spin_unless_the_user_says_so():
+    say = "import hiclr, os; print(os.environ['OMP_WAIT_POLICY'])"
+    for given, wanted in ((None, "PASSIVE"), ("ACTIVE", "ACTIVE")):
+        environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+        environment |= {} if given is None else {"OMP_WAIT_POLICY": given}
+        done = subprocess.run([sys.executable, "-c", say], env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == wanted
