@@ -112,7 +112,7 @@ def _loss_axes(axes: Any, title: str) -> None:
 
 
 def _knn_axes(axes: Any, rows: Rows, chance: float | None) -> None:
-    axes.set_title("live kNN, held-out part of train")
+    axes.set_title("live kNN within the train part")
     if not _line(axes, rows, "knn_1", PALETTE[0], "kNN, k = 1", 0):
         axes.text(0.5, 0.5, "not measured in this run", transform=axes.transAxes, ha="center", color=QUIET)
     else:
@@ -160,7 +160,7 @@ def compare(runs: Mapping[str, Rows], title: str = "", *, chance: float | None =
     losses.plot([], [], color=QUIET, lw=1, ls=":", label="learned nothing: ln(1+K)")
     entries = losses.get_legend_handles_labels()
     _loss_axes(losses, "InfoNCE")
-    nearest.set_title("live kNN (k = 1), held-out part of train")
+    nearest.set_title("live kNN (k = 1) within the train part")
     if chance is not None:
         nearest.text(1, chance + 1.5, "chance", transform=nearest.get_yaxis_transform(), ha="right", color=QUIET)
     _finish_knn(nearest, chance)
