@@ -53,7 +53,7 @@ def prepare(source: Path, out: Path, kill_after: int | None = None) -> dict[str,
     start, own, together = time.perf_counter(), 0.0, 0.0
     command = [sys.executable, "-m", "hiclr", "prepare", str(source), "--out", str(out), "--json"]
     with tempfile.TemporaryFile("w+") as answer:
-        process = subprocess.Popen(command, stdout=answer, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, stdout=answer, stderr=subprocess.DEVNULL)  # noqa: S603 - ours
         spool, reading = out.with_name(f"{out.name}.partial"), None
         while process.poll() is None:
             now = resident(process.pid)

@@ -12,6 +12,7 @@ NTU120 = 114_480
 """Files of NTU RGB+D 120: 106 performers, 120 actions, nine recordings of each pair."""
 
 _CONTENTS = 48  # different ones
+_REST = "277.4419 191.8218 1036.233 519.1677 -0.2059419 0.05349901 0.969249 -0.1239193 2"  # pixels, orientation, state
 
 
 def names(count: int = NTU120) -> list[str]:
@@ -51,4 +52,4 @@ def _frame(bodies: np.ndarray) -> Iterator[str]:
         yield f"{identity} 0 1 1 1 1 0 -0.2177043 0.06314862 2"
         yield "25"
         for x, y, z in joints:
-            yield f"{x:.7f} {y:.7f} {z:.7f} 277.4419 191.8218 1036.233 519.1677 -0.2059419 0.05349901 0.969249 -0.1239193 2"
+            yield f"{x:.7f} {y:.7f} {z:.7f} {_REST}"

@@ -15,10 +15,10 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from multiprocessing import connection, parent_process
 from pathlib import Path
@@ -176,8 +176,9 @@ class Spool:
             self.so_far(),
             tqdm(total=total, initial=total - left, unit="clip", desc="reading", disable=not progress) as bar,
         ):
-            for number in self._read_all(missing, processes):
-                bar.update(len(self._stretch(number)))
+            with closing(self._read_all(missing, processes)) as done:  # closed, no process is left
+                for number in done:
+                    bar.update(len(self._stretch(number)))
 
     @contextmanager
     def so_far(self) -> Iterator[None]:
@@ -199,7 +200,7 @@ class Spool:
         done = len(self.plan.found) - self.clips_in(self.missing())
         return f"{done:,} of {len(self.plan.found):,} clips are read; the same command goes on from there."
 
-    def _read_all(self, numbers: list[int], processes: int) -> Iterator[int]:
+    def _read_all(self, numbers: list[int], processes: int) -> Generator[int, None, None]:
         plan = self.plan
         work = _Work(plan.read, plan.layout, plan.persons, self.steps, self.folder, self.durable)
         if processes <= 1:
