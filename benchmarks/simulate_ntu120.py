@@ -54,11 +54,12 @@ def prepare(source: Path, out: Path, kill_after: int | None = None) -> dict[str,
     command = [sys.executable, "-m", "hiclr", "prepare", str(source), "--out", str(out), "--json"]
     with tempfile.TemporaryFile("w+") as answer:
         process = subprocess.Popen(command, stdout=answer, stderr=subprocess.DEVNULL)  # noqa: S603 - ours
-        spool, reading = out.with_name(f"{out.name}.partial"), None
+        spool, reading, most = out.with_name(f"{out.name}.partial"), None, 0
         while process.poll() is None:
             now = resident(process.pid)
             own, together = max(own, now[0]), max(together, now[1])
-            there = sum(1 for path in spool.glob("*.segment")) if spool.is_dir() else 0
+            there = len(list(spool.glob("*.segment")))
+            most = max(most, there)
             if reading is None and (spool / "new").is_dir():
                 reading = time.perf_counter() - start
             if kill_after is not None and there >= kill_after:
@@ -72,6 +73,7 @@ def prepare(source: Path, out: Path, kill_after: int | None = None) -> dict[str,
         "code": process.returncode,
         "seconds": round(seconds, 1),
         "seconds_reading": None if reading is None else round(reading, 1),
+        "segments": most,
         "peak_rss_mb": round(own),
         "peak_pss_of_all_processes_mb": round(together),
         "report": json.loads(text) if text else None,
@@ -95,8 +97,7 @@ def simulate(folder: Path, files: int, frames: int, longest: int) -> dict[str, A
     whole = prepare(folder / "raw", folder / "whole")
     if whole["report"] is None:
         raise SystemExit(f"the conversion ended with {whole['code']}")
-    segments = -(-whole["report"]["clips"] // min(max(whole["report"]["clips"] // 500, 1), 64))
-    first = prepare(folder / "raw", folder / "parts", segments // 2)
+    first = prepare(folder / "raw", folder / "parts", whole["segments"] // 2)
     left = sorted(path.name for path in folder.iterdir())
     second = prepare(folder / "raw", folder / "parts")
     report = whole.pop("report")

@@ -110,7 +110,7 @@ def test_processes_read_the_same_as_one(tmp_path: Path):
         assert made.size == 1
         found.append(content(tmp_path / str(workers)))
         made.close(remove=True)
-    assert len(found[0]) == 300 + 2
+    assert len(found[0]) == 300 + 2  # a segment for each, the lock, what it is made of
     assert found[0] == found[1]
 
 
@@ -172,9 +172,9 @@ def test_a_conversion_that_is_ended_goes_on_to_the_same_bytes(
     if number != signal.SIGKILL:
         assert "of 400 clips are read; the same command goes on from there" in said
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "parts").glob("*/*.segment")}
-    assert 30 <= len(before) < 400
+    assert 30 <= len(before) < 200
     report = convert(source, out, preprocess="released")
-    assert "clips had been read before" in report["notes"][0]
+    assert f"Went on: {2 * len(before)} of 400 clips had been read before" in report["notes"][0]
     assert content(out) == content(tmp_path / "whole" / target)
     assert entries(tmp_path / "parts") == [target]
     for key in ("clips", "protocols", "skipped", "dropped"):

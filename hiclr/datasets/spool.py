@@ -41,7 +41,7 @@ __all__ = ["Record", "Spool", "SpooledRows", "cores"]
 
 _MANY = 200  # clips from which processes pay
 _LARGEST_SEGMENT = 64
-_SEGMENTS = 500  # about so many, where there are few clips for each
+_SEGMENTS = 200  # about so many, where there are few clips for each
 _WAIT = 30.0  # seconds: readers of a process that was killed end by themselves
 _FORMAT = "hiclr spool 1"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -175,10 +175,10 @@ class Spool:
         with (
             self.so_far(),
             tqdm(total=total, initial=total - left, unit="clip", desc="reading", disable=not progress) as bar,
+            closing(self._read_all(missing, processes)) as done,  # closed, no process is left
         ):
-            with closing(self._read_all(missing, processes)) as done:  # closed, no process is left
-                for number in done:
-                    bar.update(len(self._stretch(number)))
+            for number in done:
+                bar.update(len(self._stretch(number)))
 
     @contextmanager
     def so_far(self) -> Iterator[None]:
