@@ -6,6 +6,7 @@ Times are medians over repetitions in one process; on a shared machine read the 
 import json
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,10 @@ import numpy as np
 import torch
 from torch import Generator
 
+from benchmarks.skeletons import write_files
 from hiclr.augmentations import paper_views
+from hiclr.datasets import convert
+from hiclr.datasets.spool import cores
 from hiclr.encoders import STGCN
 from hiclr.evaluation import knn_predict, linear_probe
 from hiclr.runs import environment
@@ -78,14 +82,38 @@ def evaluation() -> dict[str, dict[str, float]]:
     }
 
 
+def prepare() -> dict[str, dict[str, float]]:
+    """Raw NTU files to a set: small files, which show what each costs, and files as long as real ones."""
+    rows = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for kind, count, frames in (("small", 2000, 8), ("full-size", 400, 90)):
+            raw = Path(folder) / kind
+            write_files(raw, count, frames)
+            for workers in sorted({1, cores()}):
+
+                def work(raw: Path = raw, workers: int = workers) -> None:
+                    convert(raw, f"{raw}.set", preprocess="released", workers=workers)
+
+                row = timed(work, 3)
+                row["files_per_s"] = count / row["median_s"]
+                rows[f"prepare, {count:,} {kind} files, {workers} cores"] = row
+    return rows
+
+
+SUITES = (augmentation, encoder, evaluation, prepare)
+
+
 def main() -> int:
-    """Run everything, print, write."""
+    """Run everything, or the suites that are named, print, write."""
     RESULTS.mkdir(parents=True, exist_ok=True)
-    for suite in (augmentation, encoder, evaluation):
+    for suite in SUITES:
+        if sys.argv[1:] and suite.__name__ not in sys.argv[1:]:
+            continue
         rows = suite()
         for name, row in rows.items():
+            rate = f", {row['files_per_s']:.0f} files/s" if "files_per_s" in row else ""
             print(f"{name:<52}{1000 * row['median_s']:>10.1f} ms   ({1000 * row['least_s']:.1f} to "
-                  f"{1000 * row['most_s']:.1f}, {row['repeat']} times)", flush=True)  # fmt: skip
+                  f"{1000 * row['most_s']:.1f}, {row['repeat']} times{rate})", flush=True)  # fmt: skip
         text = json.dumps({"suite": suite.__name__, "rows": rows, "machine": environment("cpu")}, indent=1)
         (RESULTS / f"{suite.__name__}.json").write_text(text + "\n", encoding="utf-8")
     return 0

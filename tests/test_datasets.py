@@ -251,7 +251,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     def full(*args: object, **arrays: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(np, "savez", full)
+    monkeypatch.setattr(np.lib.format, "write_array", full)  # after x has been written
     with pytest.raises(OSError, match="No space"):
         save_set(small_set(4), tmp_path / "set.npz")
     assert (tmp_path / "set.npz").read_bytes() == before

@@ -16,7 +16,10 @@ __all__ = ["Doctor", "Prepare"]
 
 @dataclass(frozen=True)
 class Prepare:
-    """Convert any known format to a set: positions, labels, names, protocols."""
+    """Convert any known format to a set: positions, labels, names, protocols.
+
+    Interrupted and given again, the same command goes on where it stopped.
+    """
 
     source: Positional[Path]
     """A file or a folder; its format is found by looking."""
@@ -27,7 +30,12 @@ class Prepare:
     frames: int | None = None
     """Resample the valid frames of each clip to this many."""
     layout: str | None = None
-    """The name of the joints' layout, or a layout file."""
+    """The name of the joints' layout, or a layout file (TOML or JSON: joints, parents, pairs, centre)."""
+    pattern: str | None = None
+    """A regular expression on a clip's name with groups, (?P<class>...) and, where there are any, subject, camera,
+    style: for files that do not say their class."""
+    labels: str | None = None
+    """A file of labels, where it does not lie beside the data."""
     preprocess: Literal["released", "none"] = "none"
     """released: centred, turned, 50 frames, as the published code; none: positions as in the file."""
     json: bool = False
@@ -41,6 +49,8 @@ class Prepare:
             format=self.format,
             frames=self.frames,
             layout=self.layout,
+            pattern=self.pattern,
+            labels=self.labels,
             preprocess=self.preprocess,
             progress=sys.stderr.isatty(),
         )

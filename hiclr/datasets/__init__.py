@@ -4,11 +4,12 @@ import warnings
 from pathlib import Path
 
 from hiclr.datasets.base import SkeletonSet
-from hiclr.datasets.conversion import convert, report_text
+from hiclr.datasets.conversion import convert, read_raw, report_text
 from hiclr.datasets.doctor import diagnose, diagnosis_text
 from hiclr.datasets.files import Opened, is_folder, open_folder, open_npz, save_set
 from hiclr.datasets.preprocessing import RELEASED, Preprocess, centre, presence, resample, turn
 from hiclr.datasets.readers import FORMATS
+from hiclr.datasets.readers.tree import open_tree
 from hiclr.datasets.streams import Stream, bones, motion, to_stream
 from hiclr.datasets.synthetic import synthetic
 from hiclr.errors import InputError
@@ -52,11 +53,10 @@ def open_set(path: Path | str) -> SkeletonSet:
         return _said(open_folder(place))
     if place.suffix == ".npz":
         return _said(open_npz(place))
-    for kind in FORMATS:
-        if kind.detects(place):
-            made = kind.read(place, None, False)
-            left = tuple(f"{skipped.file} is left out: {skipped.reason}." for skipped in made.skipped)
-            return _said(Opened(made.clips, left))
+    if any(kind.detects(open_tree(place)) for kind in FORMATS):
+        made = read_raw(place)
+        left = tuple(f"{skipped.file} is left out: {skipped.reason}." for skipped in made.skipped)
+        return _said(Opened(made.clips, left))
     raise InputError(f"{place} is no prepared set (an npz, or a folder with x.npy). `hiclr prepare` makes one.")
 
 

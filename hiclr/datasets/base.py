@@ -14,41 +14,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from hiclr.datasets.rows import Ids, MappedRows, Positions, StoredRows, blocks
 from hiclr.errors import InputError
 from hiclr.skeleton import NTU_25, Layout
 
 __all__ = ["Ids", "MappedRows", "Positions", "SkeletonSet"]
 
-Ids = NDArray[np.int64]
-
 _SHAPE = "(N, 3, T, V, M): clips, coordinates, frames, joints, persons"
-
-
-class MappedRows:
-    """Some rows of a memory-mapped array, read when indexed: a split of NTU120 costs no memory."""
-
-    def __init__(self, base: NDArray[np.float32], rows: Ids) -> None:
-        self.base, self.rows = base, rows
-        self.shape, self.dtype = (len(rows), *base.shape[1:]), base.dtype
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: Any) -> NDArray[np.float32]:
-        """Rows by integer, slice or index array, as an array in memory."""
-        return np.asarray(self.base[self.rows[index]])
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.float32]:
-        return np.asarray(self[:], dtype=dtype)
-
-
-Positions = NDArray[np.float32] | MappedRows
 
 
 def take_rows(x: Positions, rows: Ids) -> Positions:
     """Rows of positions: copied when they are in memory, left on disk when they are mapped."""
     if isinstance(x, MappedRows):
         return MappedRows(x.base, x.rows[rows])
+    if isinstance(x, StoredRows):
+        return x[rows]
     return MappedRows(x, rows) if isinstance(x, np.memmap) else x[rows]
 
 
@@ -138,7 +118,7 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
     @classmethod
     def from_arrays(
         cls,
-        x: NDArray[Any],
+        x: NDArray[Any] | StoredRows,
         y: Sequence[Any] | NDArray[Any],
         *,
         layout: Layout = NTU_25,
@@ -173,7 +153,8 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
         if test is not None:
             more["protocols"] = {"test": np.asarray(test, dtype=bool), **more.get("protocols", {})}
         return cls(
-            x=np.asanyarray(x, dtype=np.float32),  # a memory map of float32 stays one
+            # a memory map of float32 stays one
+            x=x if isinstance(x, StoredRows) else np.asanyarray(x, dtype=np.float32),
             y=labels.astype(np.int64),
             layout=layout,
             classes=tuple(str(i) for i in range(highest + 1)) if classes is None else tuple(map(str, classes)),
@@ -247,13 +228,18 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of positions, labels, names and layout, in hex: equal wherever the same content lies."""
+        digest = self.begin_fingerprint()
+        for _, block in blocks(self.x):
+            digest.update(np.ascontiguousarray(block).tobytes())
+        return digest.hexdigest()
+
+    def begin_fingerprint(self) -> "hashlib._Hash":
+        """The fingerprint before the positions, for who reads those anyway: update it with their bytes in order."""
         digest = hashlib.sha256()
         layout = [self.layout.joints, self.layout.parents, self.layout.pairs, self.layout.centre]
         digest.update(json.dumps([list(self.x.shape), self.names, self.classes, layout]).encode())
         digest.update(np.ascontiguousarray(self.y).tobytes())
-        for start in range(0, len(self.x), 1024):
-            digest.update(np.ascontiguousarray(self.x[start : start + 1024]).tobytes())
-        return digest.hexdigest()
+        return digest
 
     def summary(self) -> dict[str, str]:
         """What the set holds, as label -> text; the one source of `repr` and of the notebook view."""

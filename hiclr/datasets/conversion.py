@@ -1,24 +1,63 @@
 """`prepare`: any known source to a set on disk, with a report of what became of every file."""
 
 import dataclasses
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
+import hiclr
 from hiclr.datasets.base import SkeletonSet
-from hiclr.datasets.files import check_target, is_folder, open_folder, open_npz, save_set
+from hiclr.datasets.files import check_target, is_folder, save_set, stream_set
 from hiclr.datasets.preprocessing import RELEASED, Preprocess
-from hiclr.datasets.readers import FORMATS, Conversion
+from hiclr.datasets.readers import FORMATS, Format
 from hiclr.datasets.readers.ntu import PUBLISHED
+from hiclr.datasets.readers.plan import Found, Options, Plan, Skipped
+from hiclr.datasets.readers.tree import Tree, open_tree
+from hiclr.datasets.rows import ChangedRows
+from hiclr.datasets.spool import Record, Spool, SpooledRows, fingerprint
 from hiclr.datasets.synthetic import synthetic
 from hiclr.errors import InputError
-from hiclr.skeleton import LAYOUTS
+from hiclr.skeleton import LAYOUTS, Layout, read_layout
 
-__all__ = ["convert", "report_text"]
+__all__ = ["Conversion", "convert", "read_raw", "report_text"]
 
 Steps = Literal["released", "none"]
-_BLOCK = 256
+_LISTED = 20  # notes on single clips that are shown
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A set made of raw files, and what there is to say about it.
+
+    Args:
+        clips: the set.
+        skipped: what did not become a clip, and why.
+        notes: what a user should know of the whole.
+        dropped: (clip, what was dropped or mended in it), in words.
+        published: protocol -> (train, test) clips as published.
+    """
+
+    clips: SkeletonSet
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+    dropped: tuple[tuple[str, str], ...] = ()
+    published: Mapping[str, tuple[int, int]] = field(default_factory=lambda: PUBLISHED)
+
+    def all_notes(self) -> list[str]:
+        """The notes, those on single clips compact where they are many."""
+        listed = [f"{clip}: {what}" for clip, what in self.dropped[:_LISTED]]
+        if len(self.dropped) > _LISTED:
+            clips = len({clip for clip, _ in self.dropped})
+            listed.append(f"... {len(self.dropped):,} notes of this kind on {clips:,} clips, {_LISTED} are shown.")
+        return [*self.notes, *listed]
 
 
 def convert(
@@ -28,49 +67,241 @@ def convert(
     format: str | None = None,  # noqa: A002 - the contract's word
     frames: int | None = None,
     layout: str | None = None,
+    pattern: str | None = None,
+    labels: str | None = None,
     preprocess: Steps = "none",
+    workers: int | None = None,
     progress: bool = False,
 ) -> dict[str, Any]:
     """Convert a source to a set: PATH.npz, or a folder of `.npy`.
+
+    Clips pass through a little memory, whatever their number and length. Interrupted or killed and called again with
+    the same arguments, it goes on where it stopped: what was read lies in OUT.partial until the set is written.
 
     Args:
         source: raw files, a prepared set, or the word "synthetic".
         out: where to.
         format: name of a format; found by looking when left out.
         frames: resample the valid frames to this many.
-        layout: the name that the joints must have; it also names the joints of a file that does not.
+        layout: the name that the joints must have, or a layout file (see `hiclr.skeleton.read_layout`); it also
+            names the joints of a file that does not.
+        pattern: a regular expression on a clip's name, with a group "class" and, where there are any, "subject",
+            "camera", "style"; for formats whose files do not say it.
+        labels: a file of labels that does not lie beside the data.
         preprocess: "released" (centred, turned, 50 frames) or "none" (as in the file).
+        workers: processes that read; one for each core when left out.
         progress: a bar on stderr.
 
     Returns:
-        Plain values: "out", "format", "clips", "classes", "frames", "protocols" {name: {"train", "test",
-        "published"}}, "skipped" [{"file", "reason"}], "notes".
+        Plain values: "out", "format", "clips", "classes", "frames", "layout", "preprocessing", "protocols" {name:
+        {"train", "test", "published"}}, "skipped" [{"file", "reason"}], "dropped" [{"clip", "what"}], "notes".
 
     Raises:
-        InputError: nothing there or nothing known; `out` would replace what is no set;
-            a file that is at fault is skipped and named instead.
+        InputError: nothing there or nothing known; `out` would replace what is no set; no room on the disk.
+            A clip that is at fault is skipped and named instead.
     """
-    if layout is not None and layout not in LAYOUTS:
-        raise InputError(f"layout {layout!r} is not known (known: {', '.join(LAYOUTS)}).")
+    options = Options(None if layout is None else _layout(layout), pattern, labels)
     check_target(Path(out))  # before hours of reading
     steps = _steps(preprocess, frames)
-    name, made = _read(source, format, steps, layout, progress)
-    clips = made.clips
-    if layout is not None and layout != clips.layout.name:
-        raise InputError(f"{source} has the joints of {clips.layout.name!r}, not of {layout!r}.")
-    save_set(clips, out)
-    return {
-        "out": str(out),
-        "format": name,
-        "clips": len(clips),
-        "classes": len(np.unique(clips.y)),
-        "frames": clips.x.shape[2],
-        "layout": clips.layout.name,
-        "preprocessing": list(clips.preprocessing),
-        "protocols": _counts(clips),
-        "skipped": [{"file": skipped.file, "reason": skipped.reason} for skipped in made.skipped],
-        "notes": list(made.notes),
-    }
+    if str(source) == "synthetic":
+        kind, made = "synthetic", Conversion(_changed(synthetic(), steps))
+    elif not (path := Path(source)).exists():
+        raise InputError(f"There is no {path}.")
+    elif is_folder(path) or path.suffix == ".npz":
+        opened = stream_set(path, options.layout)
+        kind, made = "set", Conversion(_changed(opened.clips, steps), notes=(*opened.notes, *opened.faults))
+    else:
+        return _convert_raw(path, Path(out), format, options, steps, workers, progress)
+    _check_layout(made.clips.layout, options, str(source))
+    save_set(made.clips, out, progress=progress)
+    return _report(made, out, kind)
+
+
+def read_raw(path: Path, options: Options | None = None, format: str | None = None) -> Conversion:  # noqa: A002
+    """A set from raw files, in memory, as in the files.
+
+    Raises:
+        InputError: no known format, or no clip.
+    """
+    tree = open_tree(path)
+    plan = _format(tree, format).find(tree, options or Options())
+    _check_plan(plan, path)
+    with tempfile.TemporaryDirectory(prefix="hiclr-") as scratch:
+        spool = Spool(Path(scratch) / "spool", plan, None, durable=False)
+        spool.fill()
+        made = _made(spool, path.name)
+        held = dataclasses.replace(made.clips, x=np.asarray(made.clips.x))
+        spool.close(remove=True)
+    return dataclasses.replace(made, clips=held)
+
+
+def _convert_raw(
+    path: Path,
+    out: Path,
+    name: str | None,
+    options: Options,
+    steps: Preprocess | None,
+    workers: int | None,
+    progress: bool,
+) -> dict[str, Any]:
+    partial_folder = out.with_name(f"{out.name}.partial")
+    tree = _without(open_tree(path), (out, partial_folder))
+    kind = _format(tree, name)
+    plan = kind.find(tree, options)
+    _check_plan(plan, path)
+    _check_layout(plan.layout, options, str(path))
+    settings = f"{hiclr.__version__} {kind.name} {options} {steps}"
+    try:
+        spool = Spool(partial_folder, plan, steps, fingerprint(plan, _stamps(tree, options), settings))
+    except OSError as error:
+        raise InputError(f"{out} cannot be written: {error.strerror or error}.") from error
+    note = _went_on(spool)
+    try:
+        spool.fill(workers, progress)
+        made = _made(spool, path.name)
+        with spool.so_far():
+            save_set(made.clips, out, scratch=partial_folder, progress=progress)
+    except BaseException as error:
+        spool.close(remove=isinstance(error, _NoClipError))
+        raise
+    spool.close(remove=True)
+    return _report(dataclasses.replace(made, notes=(*note, *made.notes)), out, kind.name)
+
+
+def _went_on(spool: Spool) -> tuple[str, ...]:
+    if spool.discarded:
+        return (f"{spool.folder.name} held clips of another source or other settings: everything was read anew.",)
+    done = len(spool.plan.found) - spool.clips_in(spool.missing())
+    return (f"Went on: {done:,} of {len(spool.plan.found):,} clips had been read before.",) if done else ()
+
+
+class _NoClipError(InputError):
+    """Nothing was converted and trying again would not help."""
+
+
+def _made(spool: Spool, source: str) -> Conversion:
+    """The set that a filled spool holds; its positions stay there."""
+    plan = spool.plan
+    kept: list[tuple[Found, Record, int]] = []
+    skipped, dropped = list(plan.skipped), []
+    for found, record, segment in spool.records():
+        if record.reason:
+            skipped.append(Skipped(found.called, record.reason))
+            continue
+        kept.append((found, record, segment))
+        dropped += [(found.called, note) for note in record.notes]
+    if not kept:
+        reasons = "; ".join(f"{s.file}: {s.reason}" for s in skipped[:10])
+        raise _NoClipError(f"No clip of {source} could be converted. {reasons}")
+    clips = [found for found, _, _ in kept]
+    y, classes = _labels(plan, clips)
+    made = SkeletonSet.from_arrays(
+        SpooledRows(spool, [(record, segment) for _, record, segment in kept]),
+        y,
+        layout=plan.layout,
+        classes=classes,
+        names=[clip.name for clip in clips],
+        ids={key: np.array([clip.ids[key] for clip in clips], dtype=np.int64) for key in _ids(clips)},
+        length=np.array([record.length for _, record, _ in kept], dtype=np.int64),
+        protocols=plan.protocols(clips),
+        source=source,
+        preprocessing=() if spool.steps is None else spool.steps.steps(plan.layout),
+    )
+    notes = (*plan.notes, *_beside_published(made, plan.published))
+    return Conversion(made, tuple(skipped), notes, tuple(dropped), {**PUBLISHED, **plan.published})
+
+
+def _labels(plan: Plan, clips: list[Found]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """(labels from 0, classes). Classes without a clip that could be read stay classes."""
+    labels = [clip.label for clip in plan.found]
+    if plan.classes is not None:
+        classes = plan.classes
+    elif all(isinstance(label, int) for label in labels):
+        classes = tuple(map(str, range(max(int(label) for label in labels) + 1)))
+    else:
+        classes = tuple(sorted({str(label) for label in labels}))
+    index = {name: number for number, name in enumerate(classes)}
+    y = [clip.label if isinstance(clip.label, int) else index[clip.label] for clip in clips]
+    return np.array(y, dtype=np.int64), classes
+
+
+def _ids(clips: list[Found]) -> list[str]:
+    """The ids that every clip has."""
+    return [key for key in clips[0].ids if all(key in clip.ids for clip in clips)]
+
+
+def _beside_published(clips: SkeletonSet, published: Mapping[str, tuple[int, int]]) -> list[str]:
+    """A line for each protocol with fewer clips than were published."""
+    notes = []
+    for name, test in clips.protocols.items():
+        here, known = len(test), sum(published.get(name, (0, 0)))
+        if here < 0.99 * known:
+            notes.append(
+                f"{name}: {here:,} of the {known:,} published clips are here ({here / known:.1%}). "
+                "Results on a part do not compare with published ones."
+            )
+    return notes
+
+
+def _format(tree: Tree, name: str | None) -> Format:
+    for kind in FORMATS:
+        if kind.name == name or (name is None and kind.detects(tree)):
+            return kind
+    known = ", ".join(kind.name for kind in FORMATS)
+    raise InputError(
+        f"{tree.path} is of no known format (asked for: {name or 'any'}; known: npz, folder of npy, {known})."
+    )
+
+
+def _without(tree: Tree, paths: tuple[Path, ...]) -> Tree:
+    """A folder without what is written into it: a set beside its own source."""
+    if not tree.path.is_dir():
+        return tree
+    source, inside = tree.path.resolve(), []
+    for path in paths:
+        whole = path.parent.resolve() / path.name
+        if whole != source and whole.is_relative_to(source):
+            inside.append(whole.relative_to(source).as_posix())
+    names = (n for n in tree.names if not any(n == out or n.startswith(f"{out}/") for out in inside))
+    return dataclasses.replace(tree, names=tuple(names)) if inside else tree
+
+
+def _stamps(tree: Tree, options: Options) -> Iterator[tuple[str, int, int]]:
+    """(name, bytes, time of change) of every file that a conversion hangs on."""
+    files = [tree.path] if tree.zipped or not tree.path.is_dir() else [tree.path / name for name in tree.names]
+    yield from ((name, 0, 0) for name in tree.names)
+    for path in [*files, *([] if options.labels is None else [Path(options.labels)])]:
+        try:
+            there = path.stat()
+        except OSError:
+            yield path.name, -1, -1  # its reader says what is wrong with it
+        else:
+            yield os.fspath(path), there.st_size, there.st_mtime_ns
+
+
+def _check_plan(plan: Plan, source: Path) -> None:
+    if not plan.found:
+        reasons = "; ".join(f"{s.file}: {s.reason}" for s in plan.skipped[:10])
+        raise InputError(f"No clip of {source.name} could be converted. {reasons}")
+    seen = set[str]()
+    for clip in plan.found:
+        if clip.name in seen:
+            raise InputError(f"{source.name} has two clips of the name {clip.name}. Rename or drop one of them.")
+        seen.add(clip.name)
+
+
+def _layout(word: str) -> Layout:
+    if word in LAYOUTS:
+        return LAYOUTS[word]
+    if Path(word).is_file():
+        return read_layout(Path(word))
+    raise InputError(f"layout {word!r} is not known (known: {', '.join(LAYOUTS)}), and there is no file of that name.")
+
+
+def _check_layout(layout: Layout, options: Options, source: str) -> None:
+    wanted = options.layout
+    if wanted is not None and (wanted.name, wanted.joints) != (layout.name, layout.joints):
+        raise InputError(f"{source} has the joints of {layout.name!r}, not of {wanted.name!r}.")
 
 
 def _steps(preprocess: Steps, frames: int | None) -> Preprocess | None:
@@ -79,43 +310,44 @@ def _steps(preprocess: Steps, frames: int | None) -> Preprocess | None:
     return None if frames is None else Preprocess(frames, "none", "none")
 
 
-def _read(
-    source: Path | str, name: str | None, steps: Preprocess | None, layout: str | None, progress: bool
-) -> tuple[str, Conversion]:
-    if str(source) == "synthetic":
-        return "synthetic", Conversion(_apply(synthetic(), steps), (), ())
-    path = Path(source)
-    if not path.exists():
-        raise InputError(f"There is no {path}.")
-    if is_folder(path) or path.suffix == ".npz":
-        given = None if layout is None else LAYOUTS[layout]
-        opened = open_folder(path, given) if path.is_dir() else open_npz(path, given)
-        return "set", Conversion(_apply(opened.clips, steps), (), (*opened.notes, *opened.faults))
-    for kind in FORMATS:
-        if kind.name == name or (name is None and kind.detects(path)):
-            return kind.name, kind.read(path, steps, progress)
-    known = ", ".join(kind.name for kind in FORMATS)
-    raise InputError(f"{path} is of no known format (asked for: {name or 'any'}; known: npz, folder of npy, {known}).")
-
-
-def _apply(clips: SkeletonSet, steps: Preprocess | None) -> SkeletonSet:
+def _changed(clips: SkeletonSet, steps: Preprocess | None) -> SkeletonSet:
+    """A set with preprocessing that is done when its positions are read."""
     if steps is None:
         return clips
     frames = clips.x.shape[2] if steps.frames is None else steps.frames
-    x = np.empty((*clips.x.shape[:2], frames, *clips.x.shape[3:]), dtype=np.float32)
-    for start in range(0, len(clips), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        x[block] = steps.apply(clips.clips(block), clips.layout).numpy()
+    x = ChangedRows(clips.x, partial(_apply, steps, clips.layout), frames)
     done = (*clips.preprocessing, *(step for step in steps.steps(clips.layout) if step not in clips.preprocessing))
     return dataclasses.replace(clips, x=x, preprocessing=done)
 
 
-def _counts(clips: SkeletonSet) -> dict[str, dict[str, Any]]:
+def _apply(steps: Preprocess, layout: Layout, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    return steps.apply(torch.from_numpy(x), layout).numpy()
+
+
+def _report(made: Conversion, out: Path | str, kind: str) -> dict[str, Any]:
+    clips = made.clips
+    return {
+        "out": str(out),
+        "format": kind,
+        "clips": len(clips),
+        "classes": len(np.unique(clips.y)),
+        "frames": clips.x.shape[2],
+        "layout": clips.layout.name,
+        "preprocessing": list(clips.preprocessing),
+        "protocols": _counts(made),
+        "skipped": [{"file": skipped.file, "reason": skipped.reason} for skipped in made.skipped],
+        "dropped": [{"clip": clip, "what": what} for clip, what in made.dropped],
+        "notes": made.all_notes(),
+    }
+
+
+def _counts(made: Conversion) -> dict[str, dict[str, Any]]:
     counts: dict[str, dict[str, Any]] = {}
-    for name, test in clips.protocols.items():
+    for name, test in made.clips.protocols.items():
         counts[name] = {"train": int((~test).sum()), "test": int(test.sum())}
-        if name in PUBLISHED:
-            counts[name]["published"] = {"train": PUBLISHED[name][0], "test": PUBLISHED[name][1]}
+        if name in made.published:
+            train, tested = made.published[name]
+            counts[name]["published"] = {"train": train, "test": tested}
     return counts
 
 

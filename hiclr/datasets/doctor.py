@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from hiclr.datasets.base import SkeletonSet
+from hiclr.datasets.conversion import read_raw
 from hiclr.datasets.files import Opened, check_positions, is_folder, open_folder, open_npz
-from hiclr.datasets.readers import FORMATS
 from hiclr.datasets.synthetic import synthetic
 from hiclr.errors import InputError
 
@@ -46,20 +46,15 @@ def _open(path: Path | str, report: dict[str, Any]) -> SkeletonSet:
         return _noted(open_folder(place), report)
     if place.suffix == ".npz":
         return _noted(open_npz(place), report)
-    for kind in FORMATS:
-        if kind.detects(place):
-            made = kind.read(place, None, False)
-            report["faults"] += [
-                {"where": skipped.file, "what": skipped.reason, "do": "download it again, or leave it out"}
-                for skipped in made.skipped
-                if not skipped.harmless
-            ]
-            report["notes"] += [f"{s.file} is left out: {s.reason}." for s in made.skipped if s.harmless]
-            report["notes"] += list(made.notes)
-            return made.clips
-    raise InputError(
-        f"{place} is of no known format (known: npz, folder of npy, {', '.join(k.name for k in FORMATS)})."
-    )
+    made = read_raw(place)
+    report["faults"] += [
+        {"where": skipped.file, "what": skipped.reason, "do": "download it again, or leave it out"}
+        for skipped in made.skipped
+        if not skipped.harmless
+    ]
+    report["notes"] += [f"{s.file} is left out: {s.reason}." for s in made.skipped if s.harmless]
+    report["notes"] += made.all_notes()
+    return made.clips
 
 
 def _noted(opened: Opened, report: dict[str, Any]) -> SkeletonSet:

@@ -2,18 +2,21 @@
 
 import json
 import os
-import secrets
+import shutil
 import tempfile
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from hiclr.datasets.base import Ids, SkeletonSet
+from hiclr.datasets.rows import NpyRows, StoredRows, blocks
 from hiclr.errors import InputError
 from hiclr.skeleton import LAYOUTS, NTU_25, Layout, match_layout
 
@@ -27,9 +30,10 @@ __all__ = [
     "open_folder",
     "open_npz",
     "save_set",
+    "stream_set",
 ]
 
-Arrays = Mapping[str, NDArray[Any]]
+Arrays = Mapping[str, Any]  # arrays, or `StoredRows` in place of x
 
 _WANTED = "x (N, 3, T, V, M) float32 and y (N,) int64"
 _SPLITS = {
@@ -39,7 +43,7 @@ _SPLITS = {
     "test_styles": ("subject", "cross-style"),
 }
 FARTHEST = 1e4  # metres; beyond it lies no room, only a broken file
-_BLOCK = 512
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file in an npz: the same set has the same bytes on another day
 
 
 @dataclass(frozen=True)
@@ -61,14 +65,33 @@ def open_npz(path: Path, layout: Layout | None = None) -> Opened:
     Raises:
         InputError: the file, the key, the shape wanted and the shape that came.
     """
+    return from_mapping(_npz_arrays(path), path.name, layout)
+
+
+def _npz_arrays(path: Path, without: str | None = None) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {key: _member(file, key, path.name) for key in file.files}
-    except (OSError, EOFError, zipfile.BadZipFile, ValueError, MemoryError) as error:
+            return {key: _member(file, key, path.name) for key in file.files if key != without}
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, MemoryError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path.name} is no readable npz ({error}). Copy or download it again.") from error
-    return from_mapping(arrays, path.name, layout)
+
+
+def stream_set(path: Path, layout: Layout | None = None) -> Opened:
+    """A set on disk whose positions are read block by block, where the file allows it: for passing through.
+
+    Raises:
+        InputError: as `open_npz`.
+    """
+    folder = path.is_dir()
+    try:
+        x = NpyRows(path / "x.npy") if folder else NpyRows(path, "x.npy")
+    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, ValueError):
+        return open_folder(path, layout) if folder else open_npz(path, layout)  # these say what is wrong with it
+    if folder:
+        return _from_folder(path, layout, x)
+    return from_mapping({"x": x, **_npz_arrays(path, without="x")}, path.name, layout)
 
 
 def _member(file: Any, key: str, name: str) -> NDArray[Any]:
@@ -99,8 +122,12 @@ def open_folder(path: Path, layout: Layout | None = None) -> Opened:
     Raises:
         InputError: as `open_npz`; a file shorter than its header says is refused before it is mapped.
     """
-    arrays: dict[str, NDArray[Any]] = {}
-    for file in sorted(path.glob("*.npy")):
+    return _from_folder(path, layout, None)
+
+
+def _from_folder(path: Path, layout: Layout | None, x: StoredRows | None) -> Opened:
+    arrays: dict[str, Any] = {} if x is None else {"x": x}
+    for file in sorted(file for file in path.glob("*.npy") if file.stem not in arrays):
         try:
             arrays[file.stem] = np.load(file, mmap_mode="r" if file.stem == "x" else None, allow_pickle=False)
         except (OSError, EOFError, ValueError, MemoryError) as error:
@@ -118,7 +145,8 @@ def open_folder(path: Path, layout: Layout | None = None) -> Opened:
             raise InputError(f"{path.name}/meta.json is no JSON ({error}). Prepare the set again.") from error
     text = {key: np.asarray(value) for key, value in more.items() if key not in arrays}
     opened = from_mapping({**arrays, **text}, path.name, layout)
-    if more.get("format") != "hiclr":  # what save_set writes it has looked through; to do so each time takes long
+    # what save_set writes it has looked through; to do so each time takes long
+    if more.get("format") != "hiclr" and not isinstance(x, StoredRows):
         check_positions(opened.clips, path.name)
     return opened
 
@@ -147,7 +175,8 @@ def from_mapping(arrays: Arrays, source: str, layout: Layout | None = None) -> O
         raise InputError(f"{source}: x must hold numbers, its type is {x.dtype}.")
     if x.ndim != 5 or x.shape[1] != 3:
         raise InputError(f"{_wrong_shape(source, x.shape)} Wanted: {_WANTED}. It has: {', '.join(sorted(arrays))}.")
-    x = x if x.dtype == np.float32 else np.asarray(x, dtype=np.float32)
+    if not isinstance(x, StoredRows) and x.dtype != np.float32:
+        x = np.asarray(x, dtype=np.float32)
     count = len(x)
     y, classes, notes = _labels(arrays, source)
     try:
@@ -166,7 +195,7 @@ def from_mapping(arrays: Arrays, source: str, layout: Layout | None = None) -> O
         )
     except InputError as error:
         raise InputError(f"{source}: {str(error).removeprefix(f'{source}: ')}") from error
-    if not isinstance(x, np.memmap):
+    if not isinstance(x, np.memmap | StoredRows):  # these are looked through when they are written
         check_positions(made, source)
     made, faults = _possible_lengths(made, source)
     return Opened(made, notes, faults)
@@ -203,7 +232,7 @@ def _texts(arrays: Arrays, key: str) -> list[str] | None:
 
 
 def _ids(arrays: Arrays, key: str, source: str) -> Ids:
-    values = arrays[key]
+    values: NDArray[Any] = arrays[key]
     if values.dtype.kind not in "iub":
         raise InputError(f"{source}: {key} must hold integers, its type is {values.dtype}.")
     return values.astype(np.int64)
@@ -278,16 +307,17 @@ def check_positions(clips: SkeletonSet, source: str) -> None:
     Raises:
         InputError: naming clip, frame and joint of what is NaN, infinite or farther than 10 km away.
     """
-    faults = []
-    for start in range(0, len(clips), _BLOCK):
-        block = np.asarray(clips.x[start : start + _BLOCK])
-        with np.errstate(invalid="ignore"):
-            wrong = ~(np.abs(block) < FARTHEST)
-        for clip in np.flatnonzero(wrong.any(axis=(1, 2, 3, 4))):
-            _, frame, joint, _ = (int(i) for i in np.argwhere(wrong[clip])[0])
-            value = block[clip][tuple(np.argwhere(wrong[clip])[0])]
-            name = clips.layout.joints[joint]
-            faults.append(f"{clips.names[start + clip]}: frame {frame}, joint {joint} ({name}) is {value}")
+    for _ in _checked(clips, source):
+        pass
+
+
+def _checked(clips: SkeletonSet, source: str) -> Iterator[NDArray[np.float32]]:
+    """The blocks of x; in the end it raises InputError where one held what is no position."""
+    faults: list[str] = []
+    for start, block in blocks(clips.x):
+        faults += _faults(clips, start, block)
+        if not faults:
+            yield block
     if faults:
         more = f", and {len(faults) - 10} clips more" if len(faults) > 10 else ""
         raise InputError(
@@ -296,40 +326,84 @@ def check_positions(clips: SkeletonSet, source: str) -> None:
         )
 
 
-def save_set(clips: SkeletonSet, path: Path | str) -> None:
+def _faults(clips: SkeletonSet, start: int, block: NDArray[np.float32]) -> list[str]:
+    """What is no position in the clips from `start` on, one line for each clip."""
+    highest, lowest = block.max(initial=0), block.min(initial=0)  # NaN where there is one
+    if highest < FARTHEST and lowest > -FARTHEST:
+        return []
+    faults = []
+    with np.errstate(invalid="ignore"):
+        wrong = ~(np.abs(block) < FARTHEST)
+    for clip in np.flatnonzero(wrong.any(axis=(1, 2, 3, 4))):
+        at = np.argwhere(wrong[clip])[0]
+        frame, joint, value = int(at[1]), int(at[2]), block[clip][tuple(at)]
+        name = clips.layout.joints[joint]
+        faults.append(f"{clips.names[start + clip]}: frame {frame}, joint {joint} ({name}) is {value}")
+    return faults
+
+
+def save_set(clips: SkeletonSet, path: Path | str, *, scratch: Path | None = None, progress: bool = False) -> None:
     """Write a set: one npz when the name ends in .npz, otherwise a folder of `.npy` that is mapped when opened.
 
-    An old set of that name is replaced in the end and at once; until then it is untouched.
+    Positions pass through block by block. An old set of that name is replaced in the end and at once; until then it
+    is untouched.
+
+    Args:
+        clips: the set; its `x` may be `StoredRows`.
+        path: where to.
+        scratch: a folder on the same disk for what is half written; one beside the target when left out.
+        progress: a bar on stderr.
 
     Raises:
-        InputError: something else than a set has that name, or a position is none.
+        InputError: something else than a set has that name, a position is none, or the disk has no room.
     """
     target = Path(path)
     check_target(target)
-    check_positions(clips, clips.source)
     target.parent.mkdir(parents=True, exist_ok=True)
+    _check_room(clips, target.parent)
+    if scratch is not None:
+        _write(clips, target, scratch, progress)
+        return
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name[:100]}.") as beside:
+        _write(clips, target, Path(beside), progress)
+
+
+def _check_room(clips: SkeletonSet, folder: Path) -> None:
+    wanted, free = 4 * int(np.prod(clips.x.shape, dtype=np.int64)), shutil.disk_usage(folder).free
+    if wanted > free:
+        raise InputError(
+            f"The set takes {wanted / 1e9:,.2f} GB, {free / 1e9:,.2f} GB are free in {folder}. Make room, or write "
+            f"fewer frames (resampling to 50 frames takes {50 / clips.x.shape[2]:.0%} of it)."
+        )
+
+
+def _write(clips: SkeletonSet, target: Path, scratch: Path, progress: bool) -> None:
+    """Everything is written in `scratch` and on the disk before it takes the target's name."""
+    made, old = scratch / f"new{target.suffix if target.suffix == '.npz' else ''}", scratch / "old"
     small = _small_arrays(clips)
     if target.suffix == ".npz":
-        _write_npz(target, {"x": np.asarray(clips.x), **small})
+        _write_npz(clips, small, made, progress)
+        made.replace(target)
         return
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
-        made = Path(scratch) / "set"
-        made.mkdir()
-        _write_mapped(clips, made / "x.npy")
-        for key, array in small.items():
-            np.save(made / f"{key}.npy", array, allow_pickle=False)
-        meta = {"format": "hiclr", "fingerprint": clips.fingerprint}
-        (made / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
-        _sync(made)
-        old = Path(scratch) / "old"
-        if target.exists():
-            target.replace(old)
-        try:
-            made.replace(target)
-        except OSError:
-            if old.exists():
-                old.replace(target)
-            raise
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir()
+    with (made / "x.npy").open("wb") as file:
+        fingerprint = _write_positions(clips, file, progress)
+    for key, array in small.items():
+        np.save(made / f"{key}.npy", array, allow_pickle=False)
+    meta = {"format": "hiclr", "fingerprint": fingerprint}
+    (made / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+    _sync(made)
+    if target.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        target.replace(old)
+    try:
+        made.replace(target)
+    except OSError:
+        if old.exists():
+            old.replace(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def check_target(target: Path) -> None:
@@ -368,24 +442,31 @@ def _sync(folder: Path) -> None:
             os.close(handle)
 
 
-def _write_mapped(clips: SkeletonSet, path: Path) -> None:
-    mapped = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=clips.x.shape)
-    for start in range(0, len(clips), _BLOCK):
-        mapped[start : start + _BLOCK] = clips.x[start : start + _BLOCK]
-    mapped.flush()
+def _write_positions(clips: SkeletonSet, file: IO[bytes], progress: bool) -> str:
+    """x as npy, checked on its way; the fingerprint of the set."""
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.float32)), "fortran_order": False}
+    np.lib.format.write_array_header_1_0(file, {**header, "shape": clips.x.shape})
+    digest = clips.begin_fingerprint()
+    with tqdm(total=len(clips), unit="clip", desc="writing", disable=not progress) as bar:
+        for block in _checked(clips, clips.source):
+            content = np.ascontiguousarray(block).data.cast("B")
+            digest.update(content)
+            file.write(content)
+            bar.update(len(block))
+    return digest.hexdigest()
 
 
-def _write_npz(target: Path, arrays: Arrays) -> None:
-    """Written beside the target under the user's own permissions, then renamed."""
-    scratch = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.tmp")
-    try:
-        with scratch.open("xb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(target)
-    finally:
-        scratch.unlink(missing_ok=True)
+def _write_npz(clips: SkeletonSet, small: Arrays, made: Path, progress: bool) -> None:
+    """Member by member, as `numpy.savez` does with arrays in memory."""
+    with made.open("wb") as file:
+        with zipfile.ZipFile(file, "w") as packed:
+            with packed.open(zipfile.ZipInfo("x.npy", _EPOCH), "w", force_zip64=True) as member:
+                _write_positions(clips, member, progress)
+            for key, array in small.items():
+                with packed.open(zipfile.ZipInfo(f"{key}.npy", _EPOCH), "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _small_arrays(clips: SkeletonSet) -> dict[str, NDArray[Any]]:

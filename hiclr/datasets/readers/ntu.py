@@ -1,18 +1,23 @@
 """Raw NTU RGB+D 60 and 120 `.skeleton` files: bodies followed by tracking id, false bodies dropped."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hiclr.datasets.base import Ids
 from hiclr.datasets.files import FARTHEST
+from hiclr.datasets.readers.ntu_missing import missing_names
+from hiclr.datasets.readers.plan import Format, Found, Options, Plan, RawClip, Skipped
+from hiclr.datasets.readers.tree import Tree, open_tree
 from hiclr.errors import InputError
 from hiclr.skeleton import NTU_25
 
-__all__ = ["ACTIONS", "PUBLISHED", "NtuName", "RawClip", "has_skeletons", "ntu_protocols", "read_skeleton"]
+__all__ = ["ACTIONS", "FORMAT", "PUBLISHED", "NtuName", "ntu_protocols", "read_skeleton"]
 
 ACTIONS = 120
 PERSONS = 2
@@ -50,23 +55,16 @@ class NtuName:
     action: int
 
     @classmethod
-    def parse(cls, path: Path) -> "NtuName | None":
-        """From SsssCcccPpppRrrrAaaa.skeleton; None for any other name."""
+    def parse(cls, file: str) -> "NtuName | None":
+        """From .../SsssCcccPpppRrrrAaaa.skeleton; None for any other name."""
+        path = PurePosixPath(file)
         match = _NAME.fullmatch(path.stem)
         return cls(*map(int, match.groups())) if match and path.suffix == ".skeleton" else None
 
-
-@dataclass(frozen=True)
-class RawClip:
-    """One file.
-
-    Args:
-        x: (3, T, 25, 2) float32 metres, as in the file; the person who moves most first.
-        notes: what was dropped, in words.
-    """
-
-    x: NDArray[np.float32]
-    notes: tuple[str, ...] = ()
+    @property
+    def is_120(self) -> bool:
+        """Only NTU RGB+D 120 has this setup or this action."""
+        return self.action > 60 or self.setup > 17
 
 
 @dataclass
@@ -74,7 +72,7 @@ class _Track:
     """One tracking id: its frames and joints."""
 
     frames: list[int] = field(default_factory=list)
-    joints: list[list[list[str]]] = field(default_factory=list)
+    joints: list[NDArray[np.float64]] = field(default_factory=list)  # (25, 3) each
 
 
 @dataclass
@@ -124,28 +122,92 @@ class _Lines:
         return self.at >= len(self.lines)
 
 
-def has_skeletons(path: Path) -> bool:
-    """A `.skeleton` file, or a folder that holds one somewhere."""
-    return path.suffix == ".skeleton" or (path.is_dir() and next(path.rglob("*.skeleton"), None) is not None)
+def _detects(tree: Tree) -> bool:
+    return any(name.endswith(".skeleton") for name in tree.names)
+
+
+def _find(tree: Tree, options: Options) -> Plan:
+    """From the names alone: a clip for each file, without the ones that are known to hold no usable skeleton."""
+    found, skipped = _sift(tree)
+    if not found:
+        reasons = "; ".join(f"{s.file}: {s.reason}" for s in skipped[:10])
+        raise InputError(f"{tree.path.name} has no NTU clip. {reasons}")
+    larger = any(name.is_120 for file in found if (name := NtuName.parse(file.place[0])) is not None)
+    return Plan(
+        "NTU RGB+D 120" if larger else "NTU RGB+D 60",
+        NTU_25,
+        found,
+        partial(_read, tree),
+        persons=PERSONS,
+        classes=tuple(f"A{i:03d}" for i in range(1, (ACTIONS if larger else 60) + 1)),
+        protocols=partial(_protocols, larger),
+        published=PUBLISHED,
+        skipped=skipped,
+        notes=() if options.pattern is None else ("NTU names say the class themselves: the pattern was not used.",),
+    )
+
+
+FORMAT = Format("ntu", _detects, _find)
+
+
+def _sift(tree: Tree) -> tuple[tuple[Found, ...], tuple[Skipped, ...]]:
+    """(files to read, files that are left alone with the reason)."""
+    missing, seen = missing_names(), dict[str, str]()
+    found, skipped = [], []
+    for file in tree.names:
+        name, stem, place = NtuName.parse(file), PurePosixPath(file).stem, tree.place(file)
+        if name is None:
+            reason = "the name does not follow SsssCcccPpppRrrrAaaa.skeleton"
+            skipped.append(Skipped(place, reason, harmless=".skeleton" not in PurePosixPath(file).name))
+        elif not 1 <= name.action <= ACTIONS:
+            skipped.append(Skipped(place, f"the name says action {name.action}, known are 1 to {ACTIONS}"))
+        elif stem in missing:
+            reason = "on the published list of clips without a usable skeleton"
+            skipped.append(Skipped(place, reason, harmless=True))
+        elif stem in seen:
+            skipped.append(Skipped(place, f"a second file of that name; {seen[stem]} is read", harmless=True))
+        else:
+            seen[stem] = place
+            ids = {"subject": name.performer, "camera": name.camera, "setup": name.setup}
+            found.append(Found(stem, name.action - 1, (file,), ids, file=place))
+    return tuple(found), tuple(skipped)
+
+
+def _protocols(larger: bool, clips: Sequence[Found]) -> dict[str, NDArray[np.bool_]]:
+    def ids(key: str) -> Ids:
+        return np.array([clip.ids[key] for clip in clips], dtype=np.int64)
+
+    return ntu_protocols(ids("subject"), ids("camera"), ids("setup"), larger)
+
+
+def _read(tree: Tree, found: Found) -> RawClip:
+    file = str(found.place[0])
+    return _parse(tree.text(file), tree.place(file), NtuName.parse(file))
 
 
 def read_skeleton(path: Path) -> RawClip:
     """Read one file.
 
+    Returns:
+        x (3, T, 25, 2) in metres, as in the file; the person who moves most first.
+
     Raises:
         InputError: empty, cut short, without frames or without bodies; the file is named.
     """
-    text = path.read_text(encoding="utf-8-sig", errors="replace").strip()
+    return _parse(open_tree(path).text(path.name), path.name, NtuName.parse(path.name))
+
+
+def _parse(text: str, place: str, name: NtuName | None) -> RawClip:
+    text = text.strip()
     if not text:
-        raise InputError(f"{path.name} is empty (0 bytes of text). Download it again.")
+        raise InputError(f"{place} is empty (0 bytes of text). Download it again.")
     lines = _Lines(text.splitlines())
-    count = _count(lines, path, "the number of frames", _MOST_FRAMES)
+    count = _count(lines, place, "the number of frames", _MOST_FRAMES)
     if count == 0:
-        raise InputError(f"{path.name} has no frame: it says 0 frames. Leave it out.")
-    tracks = _tracks(lines, count, path)
+        raise InputError(f"{place} has no frame: it says 0 frames. Leave it out.")
+    tracks = _tracks(lines, count, place)
     if not tracks:
-        raise InputError(f"{path.name} has no body in any of its {count} frames. Leave it out.")
-    name = NtuName.parse(path)
+        raise InputError(f"{place} has no body in any of its {count} frames. Leave it out.")
     clip = _choose(_join(tracks), count, alone=name is not None and name.action not in _PAIRS)
     if lines.ended:
         return clip
@@ -153,26 +215,24 @@ def read_skeleton(path: Path) -> RawClip:
     return RawClip(clip.x, (*clip.notes, rest))
 
 
-def _count(lines: _Lines, path: Path, what: str, most: int) -> int:
+def _count(lines: _Lines, place: str, what: str, most: int) -> int:
     text = lines.take()
     words = text.split()
-    if len(words) != 1 or not (words[0].isascii() and words[0].isdigit()) or int(words[0]) > most:
-        raise InputError(
-            f"{path.name}, line {lines.at}: {what} should stand here, at most {most}; it is {text[:40]!r}."
-        )
+    if len(words) != 1 or not (words[0].isascii() and words[0].isdigit()) or len(words[0]) > 9 or int(words[0]) > most:
+        raise InputError(f"{place}, line {lines.at}: {what} should stand here, at most {most}; it is {text[:40]!r}.")
     return int(words[0])
 
 
-def _tracks(lines: _Lines, count: int, path: Path) -> dict[str, _Track]:
+def _tracks(lines: _Lines, count: int, place: str) -> dict[str, _Track]:
     tracks: dict[str, _Track] = {}
     for frame in range(count):
         start = lines.at
         try:
-            bodies = _bodies(lines, path)
+            bodies = _bodies(lines, place)
         except _EndOfFileError:
             torn = "whole and a torn one are" if lines.at > start else "are"
             raise InputError(
-                f"{path.name} ends too early: it says {count} frames, {frame} {torn} there. Download it again."
+                f"{place} ends too early: it says {count} frames, {frame} {torn} there. Download it again."
             ) from None
         for identity, joints in bodies:
             track = tracks.setdefault(identity, _Track())
@@ -182,33 +242,54 @@ def _tracks(lines: _Lines, count: int, path: Path) -> dict[str, _Track]:
     return tracks
 
 
-def _bodies(lines: _Lines, path: Path) -> list[tuple[str, list[list[str]]]]:
-    """The bodies of one frame: tracking id, and 25 times x, y, z as text."""
+def _bodies(lines: _Lines, place: str) -> list[tuple[str, NDArray[np.float64]]]:
+    """The bodies of one frame: tracking id and (25, 3) positions."""
     bodies = []
-    for _ in range(_count(lines, path, "the number of bodies", 100)):
+    for _ in range(_count(lines, place, "the number of bodies", 100)):
         identity = (lines.take().split() or ["?"])[0]
-        joints = _count(lines, path, "the number of joints", 1000)
-        rows = [_joint(lines, path) for _ in range(joints)]
+        joints = _count(lines, place, "the number of joints", 1000)
+        points = _quick(lines, joints) or [_joint(lines, place) for _ in range(joints)]
         if joints != NTU_25.num_joints:
-            raise InputError(f"{path.name}: {NTU_25.num_joints} joints are wanted, a body has {joints}.")
-        bodies.append((identity, rows))
+            raise InputError(f"{place}: {NTU_25.num_joints} joints are wanted, a body has {joints}.")
+        bodies.append((identity, np.array(points)))
     return bodies
 
 
-def _joint(lines: _Lines, path: Path) -> list[str]:
-    words = lines.take().split()
-    if len(words) >= _VALUES:
-        return words[:3]
-    if lines.ended:  # a number cut in two would still be a number
-        raise _EndOfFileError
-    raise InputError(f"{path.name}, line {lines.at}: a joint has {_VALUES} values, {len(words)} are there.")
+def _quick(lines: _Lines, joints: int) -> list[tuple[float, float, float]]:
+    """The joints of a body where its lines are as they should be, on which the time of a conversion hangs; or none."""
+    block = lines.lines[lines.at : lines.at + joints]
+    try:
+        rows = [
+            (float(x), float(y), float(z))
+            for x, y, z, rest in [line.split(None, 3) for line in block]
+            if rest.count(" ") == _VALUES - 4
+        ]
+    except ValueError:
+        return []
+    if len(rows) != joints:
+        return []
+    lines.at += joints
+    return rows
+
+
+def _joint(lines: _Lines, place: str) -> tuple[float, float, float]:
+    line = lines.take()
+    words = line.split()
+    if len(words) < _VALUES:
+        if lines.ended:  # a number cut in two would still be a number
+            raise _EndOfFileError
+        raise InputError(f"{place}, line {lines.at}: a joint has {_VALUES} values, {len(words)} are there.")
+    try:
+        return float(words[0]), float(words[1]), float(words[2])
+    except ValueError:
+        raise InputError(f"{place}, line {lines.at}: {' '.join(words[:3])[:60]!r} is no position.") from None
 
 
 def _join(tracks: dict[str, _Track]) -> list[_Person]:
     """Tracking ids to persons: a body that is lost and found again near by goes on under its new id."""
     persons: list[_Person] = []
     for identity, track in sorted(tracks.items(), key=lambda item: item[1].frames[0]):
-        new = _Person(identity, np.array(track.frames), np.array(track.joints, dtype=np.float64))
+        new = _Person(identity, np.array(track.frames), np.stack(track.joints))
         _check_positions(new)
         before = [person for person in persons if person.frames[-1] < new.frames[0]]
         old = min(before, key=lambda person: _gap(person, new), default=None)
@@ -262,12 +343,12 @@ def _false_body(body: _Person, main: _Person, alone: bool) -> str | None:
     return f"spread wider than high in {lying:.0%} of its frames" if lying >= _LYING_FRAMES else None
 
 
-def ntu_protocols(performer: Ids, camera: Ids, setup: Ids, action: Ids) -> dict[str, NDArray[np.bool_]]:
-    """The published protocols as test masks: of NTU 60, or of NTU 120 where its setups or actions occur.
+def ntu_protocols(performer: Ids, camera: Ids, setup: Ids, larger: bool) -> dict[str, NDArray[np.bool_]]:
+    """The published protocols as test masks: of NTU 60, or of the larger NTU 120.
 
     Those that leave both parts a clip come first, since the first is the default.
     """
-    if (action > 60).any() or (setup > 17).any():
+    if larger:
         masks = {"ntu120-xsub": ~np.isin(performer, _TRAIN_120), "ntu120-xset": setup % 2 == 1}
     else:
         masks = {"ntu60-xsub": ~np.isin(performer, _TRAIN_60), "ntu60-xview": ~np.isin(camera, (2, 3))}

@@ -44,12 +44,19 @@ class Found:
         label: its class, a number from 0 or a word.
         place: where it lies, for the reader that found it.
         ids: whole numbers by name: subject, camera, setup, view, style.
+        file: what to call it in a report, where its name does not tell which file it is.
     """
 
     name: str
     label: int | str
     place: tuple[Any, ...]
     ids: Mapping[str, int] = field(default_factory=dict)
+    file: str = ""
+
+    @property
+    def called(self) -> str:
+        """What to call it in a report."""
+        return self.file or self.name
 
 
 @dataclass(frozen=True)

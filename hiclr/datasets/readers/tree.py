@@ -1,9 +1,12 @@
 """Files as a reader sees them: one file, a folder, or a zip file that is read from the inside."""
 
+import os
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
@@ -47,8 +50,7 @@ class Tree:
         """Bytes of a file, unpacked."""
         if not self.zipped:
             return self.file(name).stat().st_size
-        with zipfile.ZipFile(self.path) as packed:
-            return packed.getinfo(name).file_size
+        return _archive(self.path).getinfo(name).file_size
 
     @contextmanager
     def open(self, name: str) -> Iterator[IO[bytes]]:
@@ -57,7 +59,7 @@ class Tree:
             with self.file(name).open("rb") as file:
                 yield file
             return
-        with zipfile.ZipFile(self.path) as packed, packed.open(name) as file:
+        with _archive(self.path).open(name) as file:
             yield file
 
     def read(self, name: str, most: int = _MOST_BYTES) -> bytes:
@@ -69,7 +71,7 @@ class Tree:
         try:
             with self.open(name) as file:
                 content = file.read(most + 1)
-        except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, OSError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError) as error:
             raise InputError(f"{self.place(name)} cannot be read: {error}") from error
         if len(content) > most:
             raise InputError(
@@ -100,6 +102,18 @@ def open_tree(path: Path) -> Tree:
     if path.suffix == ".zip":
         return Tree(path, _packed(path), zipped=True)
     return Tree(path, (path.name,))
+
+
+def _archive(path: Path) -> zipfile.ZipFile:
+    """The zip file, opened once: its table of a hundred thousand names is not read for each of them."""
+    there = path.stat()
+    # in each process by itself: two that share a file would move each other's place in it
+    return _opened(path, there.st_mtime_ns, there.st_size, os.getpid())
+
+
+@lru_cache(maxsize=2)
+def _opened(path: Path, _mtime: int, _size: int, _process: int) -> zipfile.ZipFile:
+    return zipfile.ZipFile(path)
 
 
 def _packed(path: Path) -> tuple[str, ...]:

@@ -1,0 +1,438 @@
+"""Conversion at size: what is killed goes on, what is large passes through a little memory."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hiclr.datasets import convert, open_set, rows, save_set, spool
+from hiclr.datasets.conversion import read_raw
+from hiclr.datasets.preprocessing import RELEASED
+from hiclr.datasets.readers.plan import Found, Plan, RawClip
+from hiclr.datasets.rows import NpyRows, blocks
+from hiclr.datasets.spool import Spool, SpooledRows
+from hiclr.errors import InputError
+from hiclr.skeleton import NTU_25, Layout, read_layout
+from tests.test_ntu import alone, walk, write
+
+HOME = Path(__file__).parent.parent
+
+
+def ntu_folder(folder: Path, count: int, longest: int = 6) -> Path:
+    """Clips of 1 to `longest` frames, the third one torn, one with a chair."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        frames = alone(walk(rng, 1 + (i * 7) % longest))
+        if i == 4:
+            frames = [[*bodies, (9, np.ones((25, 3), np.float32))] for bodies in alone(walk(rng, 5))]
+        name = f"S001C{i % 3 + 1:03d}P{i // 3 % 40 + 1:03d}R{i // 120 + 1:03d}A{i % 60 + 1:03d}"
+        path = write(folder / f"{name}.skeleton", frames)
+        if i == 2:
+            path.write_text(path.read_text()[:-200])
+    return folder
+
+
+def content(path: Path) -> dict[str, bytes]:
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return {file.name: file.read_bytes() for file in files}
+
+
+def entries(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+# --- the spool --------------------------------------------------------------------------------------------------------
+
+
+def made_up(found: Found) -> RawClip:
+    frames, persons = found.place
+    x = np.random.default_rng(frames).normal(size=(3, frames, 25, persons)).astype(np.float32)
+    if found.label == 1:
+        x[:, frames // 2 :] = 0  # nobody is there in the second half
+    if found.name.startswith("bad"):
+        raise ZeroDivisionError("a fault of the reader")
+    if found.name.startswith("nan"):
+        x[1, 0, 3] = np.nan
+    return RawClip(x, ("a note",) if frames == 2 else ())
+
+
+def plan(*clips: Found, persons: int = 2) -> Plan:
+    return Plan("made up", NTU_25, clips, made_up, persons=persons)
+
+
+def test_a_spool_gives_back_every_clip_padded_to_the_longest(tmp_path: Path):
+    clips = [Found(f"c{t}", t % 2, (t, 1 + t % 2)) for t in (3, 8, 2, 5, 1)]
+    made = Spool(tmp_path / "spool", plan(*clips), None)
+    made.fill()
+    kept = [(record, number) for _, record, number in made.records()]
+    x = SpooledRows(made, kept)
+    assert x.shape == (5, 3, 8, 25, 2)
+    for row, clip in enumerate(clips):
+        wanted = np.zeros((3, 8, 25, 2), np.float32)
+        raw = made_up(clip).x
+        wanted[:, : raw.shape[1], :, : raw.shape[3]] = raw
+        np.testing.assert_array_equal(x[row], wanted)
+    np.testing.assert_array_equal(x[[4, 0]], x[:][[4, 0]])
+    assert [record.length for record, _ in kept] == [3, 8, 2, 5, 1]
+    assert [record.notes for record, _ in kept] == [(), (), ("a note",), (), ()]
+    made.close(remove=True)
+    assert entries(tmp_path) == []
+
+
+def test_whatever_a_reader_does_costs_one_clip(tmp_path: Path):
+    clips = [Found("good", 0, (4, 1)), Found("bad", 0, (4, 1)), Found("nan", 0, (4, 1)), Found("three", 0, (4, 3))]
+    made = Spool(tmp_path / "spool", plan(*clips), None)
+    made.fill()
+    reasons = {found.name: record.reason for found, record, _ in made.records()}
+    made.close(remove=True)
+    assert reasons["good"] == ""
+    assert "ZeroDivisionError: a fault of the reader" in reasons["bad"]
+    assert "frame 0, joint 3 is nan" in reasons["nan"]
+    assert "(3, T, 25, 2) is wanted" in reasons["three"]
+
+
+def test_processes_read_the_same_as_one(tmp_path: Path):
+    clips = [Found(f"c{i}", i % 2, (1 + i % 9, 1)) for i in range(300)]
+    found = []
+    for workers in (1, 2):
+        made = Spool(tmp_path / str(workers), plan(*clips), RELEASED)
+        made.fill(workers)
+        assert made.size == 1
+        found.append(content(tmp_path / str(workers)))
+        made.close(remove=True)
+    assert len(found[0]) == 300 + 2  # a segment for each, the lock, what it is made of
+    assert found[0] == found[1]
+
+
+def test_two_at_one_spool_are_kept_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(spool, "_WAIT", 0.1)
+    held = Spool(tmp_path / "spool", plan(Found("c", 0, (1, 1))), None)
+    script = "import sys; from filelock import FileLock; FileLock(sys.argv[1]).acquire(timeout=0)"
+    args = [sys.executable, "-c", script, str(tmp_path / "spool" / "lock")]
+    assert "Timeout" in subprocess.run(args, capture_output=True, text=True, check=False).stderr
+    held.close(remove=True)
+
+
+def test_somebody_elses_folder_is_no_spool(tmp_path: Path):
+    source = ntu_folder(tmp_path / "raw", 3)
+    (tmp_path / "set.partial").mkdir()
+    (tmp_path / "set.partial" / "thesis.txt").write_text("years")
+    with pytest.raises(InputError, match="in the way"):
+        convert(source, tmp_path / "set")
+    assert (tmp_path / "set.partial" / "thesis.txt").read_text() == "years"
+
+
+# --- interrupted, killed, full ----------------------------------------------------------------------------------------
+
+
+def killed(source: Path, out: Path, number: signal.Signals, *args: str) -> str:
+    """Convert in a process of its own and end it when some segments are there; what it said."""
+    command = [sys.executable, "-m", "hiclr", "prepare", str(source), "--out", str(out), *args]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, cwd=HOME, env=env, stderr=subprocess.PIPE, text=True)
+    folder, limit = out.with_name(f"{out.name}.partial"), time.monotonic() + 60
+    while len(list(folder.glob("*.segment"))) < 30 and time.monotonic() < limit:
+        time.sleep(0.002)
+    process.send_signal(number)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode != 0, "it was done before it could be ended"
+    return said
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ntu_folder(tmp_path_factory.mktemp("many") / "raw", 400)
+
+
+@pytest.mark.parametrize(
+    ("number", "target"),
+    [(signal.SIGKILL, "set"), (signal.SIGKILL, "set.npz"), (signal.SIGTERM, "set"), (signal.SIGINT, "set.npz")],
+)
+def test_a_conversion_that_is_ended_goes_on_to_the_same_bytes(
+    many: Path, tmp_path: Path, number: signal.Signals, target: str
+):
+    source = many
+    (tmp_path / "whole").mkdir()
+    whole = convert(source, tmp_path / "whole" / target, preprocess="released")
+    assert entries(tmp_path / "whole") == [target]
+    (tmp_path / "parts").mkdir()
+    out = tmp_path / "parts" / target
+    said = killed(source, out, number, "--preprocess", "released")
+    assert entries(tmp_path / "parts") == [f"{target}.partial"]  # nothing half written has the target's name
+    if number != signal.SIGKILL:
+        assert "of 400 clips are read; the same command goes on from there" in said
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "parts").glob("*/*.segment")}
+    assert 30 <= len(before) < 200
+    report = convert(source, out, preprocess="released")
+    assert f"Went on: {2 * len(before)} of 400 clips had been read before" in report["notes"][0]
+    assert content(out) == content(tmp_path / "whole" / target)
+    assert entries(tmp_path / "parts") == [target]
+    for key in ("clips", "protocols", "skipped", "dropped"):
+        assert report[key] == whole[key]
+    assert len(report["skipped"]) == 1
+    assert "Download it again" in report["skipped"][0]["reason"]
+    assert any("body 9 dropped as false" in dropped["what"] for dropped in report["dropped"])
+
+
+def stop_after(count: int, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The segment after so many of them ends in an error."""
+    reading, done = spool._read_segment, []
+
+    def failing(*args: Any) -> None:
+        if len(done) == count:
+            raise error
+        done.append(args)
+        reading(*args)
+
+    monkeypatch.setattr(spool, "_read_segment", failing)
+
+
+@pytest.mark.parametrize("change", ["content", "settings", "name"])
+def test_clips_of_another_source_or_other_settings_are_not_mixed_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+):
+    source = ntu_folder(tmp_path / "raw", 6)
+    with monkeypatch.context() as patched:
+        stop_after(3, KeyboardInterrupt(), patched)
+        with pytest.raises(KeyboardInterrupt, match="3 of 6 clips are read"):
+            convert(source, tmp_path / "set")
+    first = source / "S001C001P001R001A001.skeleton"
+    if change == "content":
+        write(first, alone(walk(np.random.default_rng(5), 4)))
+    if change == "name":
+        first.rename(source / "S001C001P002R001A001.skeleton")
+    frames = 4 if change == "settings" else None
+    report = convert(source, tmp_path / "set", frames=frames)
+    assert "another source or other settings" in report["notes"][0]
+    convert(source, tmp_path / "fresh", frames=frames)
+    assert content(tmp_path / "set") == content(tmp_path / "fresh")
+
+
+def test_a_full_disk_is_a_sentence_and_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    source = ntu_folder(tmp_path / "raw", 6)
+    convert(source, tmp_path / "set")
+    before = content(tmp_path / "set")
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with monkeypatch.context() as patched:  # while reading
+        stop_after(4, full, patched)
+        with pytest.raises(InputError, match=r"No room is left.*4 of 6 clips are read"):
+            convert(source, tmp_path / "set", frames=3)
+    with monkeypatch.context() as patched:  # before writing
+        patched.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
+        with pytest.raises(InputError, match=r"0\.00 GB are free"):
+            convert(source, tmp_path / "set", frames=3)
+    with monkeypatch.context() as patched:  # while writing
+
+        def full_here(*_: Any, **__: Any) -> None:
+            raise full
+
+        patched.setattr(np, "save", full_here)
+        with pytest.raises(InputError, match="No room is left"):
+            convert(source, tmp_path / "set", frames=3)
+    assert content(tmp_path / "set") == before
+    report = convert(source, tmp_path / "set", frames=3)
+    assert "6 of 6 clips had been read before" in report["notes"][0]
+    assert open_set(tmp_path / "set").x.shape[2] == 3
+    assert entries(tmp_path) == ["raw", "set"]
+
+
+def test_what_no_clip_comes_from_leaves_nothing(tmp_path: Path):
+    source = tmp_path / "S001C001P001R001A001.skeleton"
+    source.write_text("0\n")
+    with pytest.raises(InputError, match="0 frames"):
+        convert(source, tmp_path / "set")
+    assert entries(tmp_path) == [source.name]  # a spool of it would only be in the way
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+GROWTH = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from hiclr.datasets import convert
+import hiclr.datasets.readers.ntu, torch
+from hiclr.datasets.preprocessing import RELEASED
+RELEASED.apply(torch.zeros(2, 3, 4, 25, 2), hiclr.datasets.readers.ntu.NTU_25)  # what torch itself takes
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+before = peak()
+report = convert(sys.argv[1], sys.argv[2], {more})
+print(report["clips"], peak() - before)
+"""
+
+
+def growth(source: Path, out: Path, **more: Any) -> tuple[int, int]:
+    """(clips, MB that the peak of resident memory grew by) of a conversion in a process of its own."""
+    given = ", ".join(f"{key}={value!r}" for key, value in more.items())
+    done = subprocess.run(
+        [sys.executable, "-c", GROWTH.format(more=given), str(source), str(out)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=HOME,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    clips, grown = done.stdout.split()
+    return int(clips), int(grown)
+
+
+@pytest.fixture(scope="module")
+def long_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Short clips and one of 3,000 frames: padded, 300 of them take 540 MB."""
+    folder = ntu_folder(tmp_path_factory.mktemp("long") / "raw", 301, longest=3)
+    write(folder / "S001C001P040R003A001.skeleton", alone(walk(np.random.default_rng(0), 3000)))
+    return folder
+
+
+@pytest.mark.parametrize("target", ["set", "set.npz"])
+def test_memory_does_not_grow_with_the_set(long_source: Path, tmp_path: Path, target: str):
+    clips, grown = growth(long_source, tmp_path / target, workers=1)
+    size = os.path.getsize(tmp_path / "set" / "x.npy" if target == "set" else tmp_path / target) / 2**20  # noqa: PTH202
+    assert clips == 301
+    assert size > 500
+    assert grown < 200
+
+
+@pytest.mark.parametrize("target", ["again", "again.npz"])
+def test_a_set_is_converted_again_without_being_held(long_source: Path, tmp_path: Path, target: str):
+    convert(long_source, tmp_path / "set")
+    clips, grown = growth(tmp_path / "set", tmp_path / target)
+    assert clips == 301
+    assert grown < 200
+    if target == "again":
+        assert content(tmp_path / "again")["x.npy"] == content(tmp_path / "set")["x.npy"]
+        return
+    clips, grown = growth(tmp_path / "again.npz", tmp_path / "third")
+    assert grown < 200
+    assert content(tmp_path / "third") == content(tmp_path / "set")
+
+
+def test_blocks_are_cut_by_bytes(monkeypatch: pytest.MonkeyPatch):
+    x = np.arange(7 * 6, dtype=np.float32).reshape(7, 3, 1, 2, 1)
+    monkeypatch.setattr(rows, "_BLOCK_BYTES", 3 * 24)
+    cut = list(blocks(x))
+    assert [(start, len(block)) for start, block in cut] == [(0, 3), (3, 3), (6, 1)]
+    np.testing.assert_array_equal(np.concatenate([block for _, block in cut]), x)
+    monkeypatch.setattr(rows, "_BLOCK_BYTES", 1)
+    assert [len(block) for _, block in blocks(x)] == [1] * 7
+
+
+# --- files and what is in them ----------------------------------------------------------------------------------------
+
+
+def test_what_is_converted_is_what_save_set_writes(tmp_path: Path):
+    source = ntu_folder(tmp_path / "raw", 12)
+    convert(source, tmp_path / "set")
+    save_set(read_raw(source).clips, tmp_path / "other")
+    assert content(tmp_path / "set") == content(tmp_path / "other")
+    assert (
+        json.loads((tmp_path / "set" / "meta.json").read_text())["fingerprint"]
+        == open_set(tmp_path / "set").fingerprint
+    )
+
+
+def test_an_npz_has_the_same_bytes_on_another_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    source = ntu_folder(tmp_path / "raw", 5)
+    convert(source, tmp_path / "a.npz")
+    monkeypatch.setattr(time, "time", lambda: 2e9)
+    convert(source, tmp_path / "b.npz")
+    assert content(tmp_path / "a.npz")["a.npz"] == content(tmp_path / "b.npz")["b.npz"]
+
+
+def test_a_zip_file_is_read_from_the_inside(tmp_path: Path):
+    source = ntu_folder(tmp_path / "raw", 12)
+    with zipfile.ZipFile(tmp_path / "raw.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+        for path in sorted(source.iterdir()):
+            packed.write(path, f"nturgb+d_skeletons/{path.name}")
+    report = convert(tmp_path / "raw.zip", tmp_path / "set")
+    assert [skipped["file"] for skipped in report["skipped"]] == [
+        "raw.zip/nturgb+d_skeletons/S001C003P001R001A003.skeleton"
+    ]
+    convert(source, tmp_path / "other")
+    assert content(tmp_path / "set")["x.npy"] == content(tmp_path / "other")["x.npy"]
+    assert entries(tmp_path) == ["other", "raw", "raw.zip", "set"]
+
+
+def test_a_set_inside_its_own_source_is_no_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    source = ntu_folder(tmp_path / "raw", 5)
+    first = convert(source, source / "set")
+    with monkeypatch.context() as patched:
+        stop_after(2, KeyboardInterrupt(), patched)
+        with pytest.raises(KeyboardInterrupt):
+            convert(source, source / "set")
+    again = convert(source, source / "set")
+    assert "2 of 5 clips had been read before" in again["notes"][0]
+    assert again["skipped"] == first["skipped"]
+
+
+@pytest.mark.parametrize("dtype", ["<f4", ">f8", "<i2", "<f2"])
+def test_rows_of_a_file_are_those_that_numpy_loads(tmp_path: Path, dtype: str):
+    wanted = (np.random.default_rng(0).normal(size=(9, 3, 4, 5, 2)) * 100).astype(dtype)
+    np.save(tmp_path / "x.npy", wanted)
+    np.savez_compressed(tmp_path / "x.npz", y=np.arange(3), x=wanted)
+    for x in (NpyRows(tmp_path / "x.npy"), NpyRows(tmp_path / "x.npz", "x.npy")):
+        np.testing.assert_array_equal(x[4:7], wanted[4:7].astype(np.float32))
+        np.testing.assert_array_equal(x[1], wanted[1].astype(np.float32))  # back again
+        np.testing.assert_array_equal(x[[8, 0]], wanted[[8, 0]].astype(np.float32))
+        assert x[:].dtype == np.float32
+
+
+def test_rows_that_are_not_there_are_refused_before_they_are_asked_for(tmp_path: Path):
+    np.save(tmp_path / "x.npy", np.zeros((4, 3, 2, 25, 1), np.float32))
+    whole = (tmp_path / "x.npy").read_bytes()
+    (tmp_path / "x.npy").write_bytes(whole[:-1])
+    with pytest.raises(ValueError, match="are there"):
+        NpyRows(tmp_path / "x.npy")
+
+
+def test_many_notes_are_counted_and_the_first_shown(tmp_path: Path):
+    source = tmp_path / "raw"
+    source.mkdir()
+    person, chair = walk(np.random.default_rng(0), 12), walk(np.random.default_rng(1), 1)[0]
+    for i in range(25):
+        write(source / f"S001C001P{i + 1:03d}R001A001.skeleton", [[(1, chair), (2, frame)] for frame in person])
+    report = convert(source, tmp_path / "set")
+    assert len(report["dropped"]) == 25
+    assert sum("dropped as false" in note for note in report["notes"]) == 20
+    assert any("25 notes of this kind on 25 clips" in note for note in report["notes"])
+
+
+def test_progress_says_how_long_it_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    convert(ntu_folder(tmp_path / "raw", 5), tmp_path / "set", progress=True)
+    said = capsys.readouterr().err
+    assert "reading" in said
+    assert "writing" in said
+    assert "5/5" in said
+    assert "clip/s" in said
+
+
+# --- layouts in files -------------------------------------------------------------------------------------------------
+
+
+def test_a_layout_file_names_the_joints(tmp_path: Path):
+    (tmp_path / "arm.toml").write_text(
+        'joints = ["neck", "hand_l", "hand_r"]\nparents = ["neck", "neck", 0]\ncentre = "neck"\n', encoding="utf-8"
+    )
+    wanted = Layout("arm", ("neck", "hand_l", "hand_r"), (0, 0, 0), ((1, 2),), 0)
+    assert read_layout(tmp_path / "arm.toml") == wanted
+    (tmp_path / "arm.json").write_text('{"joints": ["neck", "hand_l", "hand_r"], "parents": [-1, 0, 0]}')
+    assert read_layout(tmp_path / "arm.json") == wanted
+    np.savez(tmp_path / "set.npz", x=np.ones((4, 3, 2, 3, 1), np.float32), y=np.arange(4))
+    report = convert(tmp_path / "set.npz", tmp_path / "out.npz", layout=str(tmp_path / "arm.toml"))
+    assert report["layout"] == "arm"
+    assert open_set(tmp_path / "out.npz").layout == wanted
+    (tmp_path / "arm.json").write_text('{"joints": ["neck", "hand_l"], "parents": ["nek", 0]}')
+    with pytest.raises(InputError, match="'nek' is none of its joints"):
+        read_layout(tmp_path / "arm.json")
