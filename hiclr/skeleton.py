@@ -307,9 +307,7 @@ H36M_17 = _tree(
     shoulders=("shoulder_l", "shoulder_r"),
 )
 
-LAYOUTS = {
-    layout.name: layout for layout in (NTU_25, KINECT_20_MSR, KINECT_20_SDK, BANDAI_21, COCO_17, H36M_17)
-}
+LAYOUTS = {layout.name: layout for layout in (NTU_25, KINECT_20_MSR, KINECT_20_SDK, BANDAI_21, COCO_17, H36M_17)}
 
 
 def match_layout(

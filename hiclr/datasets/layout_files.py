@@ -1,11 +1,11 @@
 """A user's own layout: a short TOML or JSON file that says which joints there are and how they hang together.
 
-    name = "gloves11"                                # the file's name when left out
-    names = ["wrist", "thumb_l", "thumb_r", ...]     # V joint names, unique
-    parents = ["wrist", "wrist", "wrist", ...]       # V of them, by name or by index from 0; of the root itself or -1
-    pairs = [["thumb_l", "thumb_r"], ...]            # left, right; found from the names when left out
-    centre = "wrist"                                 # moved to the origin by preprocessing; the root when left out
-    shoulders = ["thumb_l", "thumb_r"]               # left, right; nobody is turned when left out
+name = "gloves11"                                # the file's name when left out
+names = ["wrist", "thumb_l", "thumb_r", ...]     # V joint names, unique
+parents = ["wrist", "wrist", "wrist", ...]       # V of them, by name or by index from 0; of the root itself or -1
+pairs = [["thumb_l", "thumb_r"], ...]            # left, right; found from the names when left out
+centre = "wrist"                                 # moved to the origin by preprocessing; the root when left out
+shoulders = ["thumb_l", "thumb_r"]               # left, right; nobody is turned when left out
 """
 
 import json
