@@ -135,7 +135,8 @@ def _with_classes(
 ) -> _Named:
     words = set(labels.values())
     classes = _CLASSES if bandai and words <= set(_CLASSES) else sort_words(words)
-    found = [Found(names[file], classes.index(labels[file]), (file,), ids.get(file, {})) for file in files]
+    place = {word: i for i, word in enumerate(classes)}
+    found = [Found(names[file], place[labels[file]], (file,), ids.get(file, {})) for file in files]
     return _Named(found, classes, skipped, notes)
 
 
