@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mutations import mutate
 
 from hiclr.datasets.readers.bvh import FORMAT, layout_of
 from hiclr.datasets.readers.bvh_motion import read_figure, read_motion
 from hiclr.datasets.readers.plan import Options, Plan, RawClip
 from hiclr.datasets.readers.tree import open_tree
 from hiclr.errors import InputError
-from hiclr.skeleton import BANDAI_21
-from mutations import mutate
+from hiclr.skeleton import BANDAI_21, match_layout
 
 SHARED = Path(os.environ.get("HICLR_SHARED", Path(__file__).parents[2] / "shared"))
 
@@ -178,7 +178,7 @@ def test_a_scenes_root_moves_the_body_and_is_no_joint(tmp_path: Path):
     row = "1 2 3 90 0 0 90 90 0 0 0"
     motion = read_motion(bvh(f"100 0 0 0 0 0 {row}", head=head).encode(), "x.bvh")
     assert motion.figure.names == ("Hips", "Chest", "Hand")
-    np.testing.assert_allclose(motion.positions, positions(bvh(row)) + [100, 0, 0], atol=1e-4)
+    np.testing.assert_allclose(motion.positions, positions(bvh(row)) + np.float32([100, 0, 0]), atol=1e-4)
     plan = plan_of(folder(tmp_path, {"x.bvh": bvh(f"100 0 0 0 0 0 {row}", head=head)}))
     assert any("'joint_Root' carries the scene" in note for note in plan.notes)
 
@@ -304,8 +304,6 @@ def test_the_first_whole_file_rules_the_joints(tmp_path: Path):
 
 
 def test_a_layout_given_chooses_joints_by_name(tmp_path: Path):
-    from hiclr.skeleton import match_layout
-
     given = match_layout(["Hand", "Hips"], [1, -1], "two")
     plan = plan_of(folder(tmp_path, {"x.bvh": bvh("0 90 0 0 0 0 0 0 0 0 0")}), layout=given)
     assert plan.layout is given

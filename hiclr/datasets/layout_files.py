@@ -1,15 +1,18 @@
 """A user's own layout: a short TOML or JSON file that says which joints there are and how they hang together.
 
-name = "gloves11"                                # the file's name when left out
-names = ["wrist", "thumb_l", "thumb_r", ...]     # V joint names, unique
-parents = ["wrist", "wrist", "wrist", ...]       # V of them, by name or by index from 0; of the root itself or -1
-pairs = [["thumb_l", "thumb_r"], ...]            # left, right; found from the names when left out
-centre = "wrist"                                 # moved to the origin by preprocessing; the root when left out
-shoulders = ["thumb_l", "thumb_r"]               # left, right; nobody is turned when left out
+    name = "upper7"                                                  # the file's name when left out
+    names = ["chest", "head", "arm_l", "arm_r", "hand_l", "hand_r", "belt"]
+    parents = ["chest", "chest", "chest", "chest", "arm_l", "arm_r", "chest"]
+    pairs = [["arm_l", "arm_r"], ["hand_l", "hand_r"]]               # left, right; told by the names when left out
+    centre = "belt"                                                  # preprocessing's origin; the root when left out
+    shoulders = ["arm_l", "arm_r"]                                   # left, right; no clip is turned when left out
+
+A joint is given by its name or by its index from 0. The root's parent is itself or -1.
 """
 
 import json
 import tomllib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,17 +47,13 @@ def read_layout(path: Path | str) -> Layout:
     index = {joint: v for v, joint in enumerate(joints)}
     parents = tuple(_parent(value, v, index, path) for v, value in enumerate(_parents(table, joints, path)))
     root = next((v for v, parent in enumerate(parents) if v == parent), 0)
+    title, pairs = _title(table, path), _pairs(table, joints, index, path)
+    centre = _joint(table["centre"], "centre", index, path) if "centre" in table else root
+    shoulders = _pair(table["shoulders"], "shoulders", index, path) if "shoulders" in table else None
     try:
-        return Layout(
-            _title(table, path),
-            joints,
-            parents,
-            _pairs(table, joints, index, path),
-            _joint(table["centre"], "centre", index, path) if "centre" in table else root,
-            _pair(table["shoulders"], "shoulders", index, path) if "shoulders" in table else None,
-        )
-    except InputError as error:
-        raise error if str(error).startswith(path.name) else InputError(f"{path.name}: {error}") from error
+        return Layout(title, joints, parents, pairs, centre, shoulders)
+    except InputError as error:  # all else is checked: they are no tree
+        raise InputError(f"{path.name}: parents must make one tree; {error}.") from error
 
 
 def _table(path: Path) -> dict[str, Any]:
@@ -91,6 +90,9 @@ def _names(table: dict[str, Any], path: Path) -> tuple[str, ...]:
     wrong = next((name for name in names if not _is_name(name)), None)
     if wrong is not None:
         raise InputError(f"{path.name}: names must hold joint names, {_short(wrong)} is none.")
+    if len(set(names)) < len(names):
+        twice = next(name for name, count in Counter(names).items() if count > 1)
+        raise InputError(f"{path.name}: names must be unique, {_short(twice)} occurs twice.")
     return tuple(names)
 
 
@@ -116,9 +118,15 @@ def _parent(value: Any, joint: int, index: dict[str, int], path: Path) -> int:
 def _pairs(
     table: dict[str, Any], joints: Sequence[str], index: dict[str, int], path: Path
 ) -> tuple[tuple[int, int], ...]:
-    if "pairs" not in table:
-        return find_pairs(joints)
-    return tuple(_pair(pair, "pairs", index, path) for pair in _list(table, "pairs", "[left, right] joints", path))
+    given = "pairs" in table
+    entries = _list(table, "pairs", "[left, right] joints", path) if given else []
+    pairs = tuple(_pair(pair, "pairs", index, path) for pair in entries) if given else find_pairs(joints)
+    paired = Counter(joint for pair in pairs for joint in pair)
+    twice = next((joint for joint, count in paired.items() if count > 1), None)
+    if twice is not None:
+        how = "" if given else "; they were told by the names, so give them as a list of [left, right]"
+        raise InputError(f"{path.name}: pairs must share no joint, {_short(joints[twice])} stands in two{how}.")
+    return pairs
 
 
 def _pair(value: Any, key: str, index: dict[str, int], path: Path) -> tuple[int, int]:
