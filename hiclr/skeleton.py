@@ -14,6 +14,8 @@ from hiclr.errors import InputError
 
 __all__ = [
     "BANDAI_21",
+    "COCO_17",
+    "H36M_17",
     "KINECT_20_MSR",
     "KINECT_20_SDK",
     "LAYOUTS",
@@ -252,7 +254,62 @@ BANDAI_21 = _tree(
     shoulders=("UpperArm_L", "UpperArm_R"),
 )
 
-LAYOUTS = {layout.name: layout for layout in (NTU_25, KINECT_20_MSR, KINECT_20_SDK, BANDAI_21)}
+# COCO has neither pelvis nor neck. The nose is root and centre, as in PYSKL's graph (pyskl/utils/graph.py), so that
+# whatever is compared with its published results hangs together as theirs.
+COCO_17 = _tree(
+    "coco17",
+    """
+    nose nose
+    eye_l nose
+    eye_r nose
+    ear_l eye_l
+    ear_r eye_r
+    shoulder_l nose
+    shoulder_r nose
+    elbow_l shoulder_l
+    elbow_r shoulder_r
+    wrist_l elbow_l
+    wrist_r elbow_r
+    hip_l shoulder_l
+    hip_r shoulder_r
+    knee_l hip_l
+    knee_r hip_r
+    ankle_l knee_l
+    ankle_r knee_r
+    """,
+    centre="nose",
+    shoulders=("shoulder_l", "shoulder_r"),
+)
+
+# The 17 of the 32 joints of Human3.6M that are in use, in VideoPose3D's order; positions are given about the pelvis.
+H36M_17 = _tree(
+    "h36m17",
+    """
+    pelvis pelvis
+    hip_r pelvis
+    knee_r hip_r
+    ankle_r knee_r
+    hip_l pelvis
+    knee_l hip_l
+    ankle_l knee_l
+    spine pelvis
+    thorax spine
+    neck thorax
+    head neck
+    shoulder_l thorax
+    elbow_l shoulder_l
+    wrist_l elbow_l
+    shoulder_r thorax
+    elbow_r shoulder_r
+    wrist_r elbow_r
+    """,
+    centre="pelvis",
+    shoulders=("shoulder_l", "shoulder_r"),
+)
+
+LAYOUTS = {
+    layout.name: layout for layout in (NTU_25, KINECT_20_MSR, KINECT_20_SDK, BANDAI_21, COCO_17, H36M_17)
+}
 
 
 def match_layout(
