@@ -17,7 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hiclr.datasets.readers.clips import PUBLISHED_SPLITS, checked_positions, choose_layout, listed, official_protocol
+from hiclr.datasets.readers.clips import (
+    PUBLISHED_SPLITS,
+    checked_positions,
+    choose_layout,
+    listed,
+    ntu_ids,
+    official_protocol,
+)
 from hiclr.datasets.readers.plan import Format, Found, Options, Plan, RawClip, Skipped
 from hiclr.datasets.readers.spans import open_buffered, read_at
 from hiclr.datasets.readers.tree import Tree, open_tree
@@ -115,12 +122,14 @@ def _find(tree: Tree, options: Options) -> Plan:
         reasons = " ".join(s.reason for s in skipped if not s.harmless)
         raise InputError(f"No array of {tree.path.name} can be read. {reasons or 'There is none.'}")
     heads = {part.file: part.header for part in parts}
+    ids = ntu_ids([clip.name for clip in found])
+    persons = max(header.persons for header in heads.values())
     return Plan(
         source=f"arrays {tree.path.name}",
         layout=layout,
-        found=tuple(found),
-        read=partial(_read, tree, heads, layout),
-        persons=max(header.persons for header in heads.values()),
+        found=tuple(replace(clip, ids=known) for clip, known in zip(found, ids, strict=True)),
+        read=partial(_read, tree, heads, layout, persons),
+        persons=persons,
         classes=None,
         protocols=partial(_masks, protocols),
         published={name: PUBLISHED_SPLITS[name] for name in protocols if name in PUBLISHED_SPLITS},
@@ -358,7 +367,7 @@ def _same_joints(
     tree: Tree, parts: list[_Part], options: Options, skipped: list[Skipped]
 ) -> tuple[Layout | None, list[_Part]]:
     """(the joints, the parts that have them): those of the first part that can be read."""
-    layout, good = options.layout, []
+    layout, good = options.layout, list[_Part]()
     for part in parts:
         try:
             if good and type(part.labels[0]) is not type(good[0].labels[0]):
@@ -401,8 +410,8 @@ def _join(
             )
             notes += _elsewhere(folder, clips, found)
     if parts and not protocols:
-        part = "test" if all(part.test for part in parts) else "train"
-        notes.append(f"There is no protocol: only a {part} part is here.")
+        only = "test" if all(part.test for part in parts) else "train"
+        notes.append(f"There is no protocol: only a {only} part is here.")
     return list(found.values()), protocols, notes
 
 
@@ -485,7 +494,7 @@ def _said_of_heads(tree: Tree, parts: list[_Part]) -> list[str]:
 # ---- one clip -------------------------------------------------------------------------------------------------------
 
 
-def _read(tree: Tree, heads: dict[str, _Header], layout: Layout, clip: Found) -> RawClip:
+def _read(tree: Tree, heads: dict[str, _Header], layout: Layout, persons: int, clip: Found) -> RawClip:
     """One clip, and nothing else of its file.
 
     Raises:
@@ -495,7 +504,7 @@ def _read(tree: Tree, heads: dict[str, _Header], layout: Layout, clip: Found) ->
     header = heads[file]
     points = _strided(tree, file, header, at) if header.fortran else _block(tree, file, header, at)
     points = points if points.ndim == 4 else points[..., None]
-    return RawClip(checked_positions(points, layout, f"{tree.place(file)}, clip {at} ({clip.name})"))
+    return RawClip(checked_positions(points, layout, f"{tree.place(file)}, clip {at} ({clip.name})", persons))
 
 
 def _block(tree: Tree, file: str, header: _Header, at: int) -> NDArray[Any]:

@@ -11,7 +11,7 @@ from hiclr.datasets.readers.ntu import PUBLISHED
 from hiclr.errors import InputError
 from hiclr.skeleton import LAYOUTS, NTU_25, Layout
 
-__all__ = ["PUBLISHED_SPLITS", "checked_positions", "choose_layout", "listed", "official_protocol"]
+__all__ = ["PUBLISHED_SPLITS", "checked_positions", "choose_layout", "listed", "ntu_ids", "official_protocol"]
 
 PUBLISHED_SPLITS: dict[str, tuple[int, int]] = {
     **PUBLISHED,
@@ -31,7 +31,7 @@ _SPLITS = {
     "xsetup": "xset",
     "crosssetup": "xset",
 }
-_NTU = re.compile(r"S(\d{3})C\d{3}P(\d{3})R\d{3}A(\d{3})")
+_NTU = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R\d{3}A(\d{3})")
 _PKU = (
     re.compile(r"F\d{3}V\d{3}C\d{3}L\d{3}|\d{4}-[LMR]"),
     re.compile(r"A\d{3}N\d{3}V\d{3}C\d{3}L\d{3}|A\d\dN\d\d-[LMR]"),
@@ -39,22 +39,24 @@ _PKU = (
 _LOOKED_AT = 200_000
 
 
-def checked_positions(points: NDArray[np.number], layout: Layout, place: str) -> NDArray[np.float32]:
+def checked_positions(points: NDArray[np.number], layout: Layout, place: str, persons: int) -> NDArray[np.float32]:
     """Positions as float32, without the frames of zeros that fill a clip up to the length of others.
 
     Args:
         points: (3, T, V, M) of any number type.
         layout: the V joints.
         place: what to call the clip in a message.
+        persons: as many as the set has; who is not there is zero.
 
     Returns:
-        (3, T', V, M) with T' <= T.
+        (3, T', V, persons) with T' <= T.
 
     Raises:
         InputError: no one is there in any frame; a position is not finite or farther than 10 km away.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        x = np.array(points, dtype=np.float32, order="C")
+        x = np.zeros((*points.shape[:3], persons), dtype=np.float32)
+        x[..., : points.shape[3]] = points
         wrong = ~(np.abs(x) < FARTHEST)  # not a number is not smaller either
     if wrong.any():
         _, frame, joint, person = (int(i) for i in np.argwhere(wrong.any(axis=0, keepdims=True))[0])
@@ -104,7 +106,7 @@ def official_protocol(split: str, names: Iterable[str], hint: str = "") -> str:
 def _set_of(names: Sequence[str]) -> str | None:
     ntu = [match for name in names if (match := _NTU.match(name))]
     if names and len(ntu) == len(names):
-        later = any(int(match[1]) > 17 or int(match[3]) > 60 for match in ntu)
+        later = any(int(match[1]) > 17 or int(match[4]) > 60 for match in ntu)
         return "ntu120" if later else "ntu60"
     for part, pattern in enumerate(_PKU, start=1):
         if names and all(pattern.match(name) for name in names):
@@ -119,6 +121,14 @@ def _set_in(hint: str) -> str | None:
         found = re.search(r"(?:part|v|phase|mmd)[-_ ]?(1|2|ii|i)(?![\di])", hint)
         return None if found is None else "pku2" if found[1] in ("2", "ii") else "pku1"
     return None
+
+
+def ntu_ids(names: Sequence[str]) -> list[dict[str, int]]:
+    """Subject, camera and setup of each clip where all have the names of NTU RGB+D; else none of any."""
+    found = [match for name in names if (match := _NTU.search(name))]
+    if len(found) < len(names):
+        return [{} for _ in names]
+    return [{"subject": int(match[3]), "camera": int(match[2]), "setup": int(match[1])} for match in found]
 
 
 def listed(names: Sequence[str], most: int = 20) -> str:
