@@ -35,6 +35,7 @@ PERSONS = 2
 _PICKLE = re.compile(r".*\.(pkl|pickle)", re.I)
 _SIGNS = (b"annotations", b"frame_dir", b"keypoint", b"split")
 _LOOKED_AT = 4096  # bytes
+_OTHERS = (".npy", ".npz", ".skeleton", ".bvh", ".txt")
 _PART = re.compile(r"(?P<split>.*?)[_-]?(?P<part>train|val|valid|test|eval)(?:ing)?[_-]?(?P<number>\d*)", re.I)
 _LARGEST_CLIP = 2**26  # bytes
 _MOST_PERSONS = 1000
@@ -56,7 +57,10 @@ class _Content:
 
 
 def _detects(tree: Tree) -> bool:
-    return any(_is_pickle_of_clips(tree, name) for name in _pickles(tree)[:20])
+    pickles = _pickles(tree)
+    if pickles and not any(name.lower().endswith(_OTHERS) for name in tree.names):
+        return True  # nothing but pickles: whoever wrote them, the reason against them is wanted
+    return any(_is_pickle_of_clips(tree, name) for name in pickles[:20])
 
 
 def _pickles(tree: Tree) -> list[str]:
