@@ -42,7 +42,7 @@ class Jumps:
     seen: list[tuple[int, int, int | None, int, float]] = field(default_factory=list)
 
     def look(self, block: Block) -> None:
-        """The farthest jump of each person."""
+        """The first jump of each person."""
         if block.raw.shape[2] < 2 or not len(block.tracks):
             return
         steps = _steps(block.tracks)
@@ -53,7 +53,8 @@ class Jumps:
             usual = np.median(steps[track], axis=0)
             odd = (steps[track] > limit[track]) & (steps[track] > OUT_OF_LINE * usual)
             if odd.any():
-                frame, joint = np.unravel_index(np.argmax(np.where(odd, steps[track], 0)), odd.shape)
+                frame = int(np.argmax(odd.any(axis=1)))
+                joint = int(np.argmax(np.where(odd[frame], steps[track, frame], 0)))
                 whole = odd[frame].mean() > 0.5
                 far = float(steps[track, frame, joint])
                 at = block.start + int(clip[track])
