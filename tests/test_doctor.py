@@ -1,6 +1,7 @@
 """The doctor: each fault is planted into a clean set and must be found where it was put; the clean set stays silent."""
 
 import dataclasses
+import os
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from hiclr.datasets.readers.plan import Found, Plan, RawClip, Skipped
 from hiclr.errors import InputError
 from hiclr.skeleton import NTU_25
 
+SHARED = Path(os.environ.get("HICLR_SHARED", Path(__file__).parents[2] / "shared"))
 AT = 5  # the clip that a fault is planted into
 ELBOW, WRIST = NTU_25.joints.index("elbow_l"), NTU_25.joints.index("wrist_l")
 
@@ -406,6 +408,11 @@ def test_counts_that_differ(protocol: str, more: tuple[int, int], severity: str,
     assert f"{test:,}" in finding["what"] or "part" in finding["what"]
 
 
+def test_a_set_with_a_published_protocol_is_counted():
+    clips = dataclasses.replace(clean(), protocols={"ntu60-xsub": np.arange(len(clean())) % 2 == 0})
+    assert "32 of the 56,578 published clips" in found(clips)["counts"]["what"]
+
+
 def test_clips_of_the_missing_list_are_named_but_for_the_three_of_later():
     old = [f"S028C00{camera}P087R001A061" for camera in (1, 2, 3)]
     train, test = PUBLISHED["ntu120-xsub"]
@@ -460,6 +467,27 @@ def test_a_plan_of_which_nothing_can_be_read_is_refused_with_the_reasons():
     broken = dataclasses.replace(one, read=partial(read_one, faulty=one.found[0].name))
     with pytest.raises(InputError, match="frame 3 of 8"):
         examine(PlanSource(broken))
+
+
+# --- real sets --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("bandai2.npz", {"length"}),
+        ("bandai2_ntu25.npz", {"length"}),
+        ("msr_action3d.npz", {"length", "mirrored", "left-right exchange"}),
+        ("utkinect.npz", {"length", "absurd length"}),
+        ("raw/ntu", {"counts", "label gaps", "protocols"}),
+    ],
+)
+def test_good_recordings_have_notes_and_no_faults(name: str, kinds: set[str]):
+    place = SHARED / "data" / name
+    if not place.exists():
+        pytest.skip(f"no recordings beside the project: {place} (HICLR_SHARED names another place)")
+    assert {(f["kind"], f["severity"]) for f in diagnose(place)["findings"]} == {(kind, "note") for kind in kinds}
 
 
 # --- the report -------------------------------------------------------------------------------------------------------
