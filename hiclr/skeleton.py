@@ -4,14 +4,11 @@ A layout is data. Bones, the flip, the graph of the encoder and every picture de
 needs a new `Layout` and nothing else.
 """
 
-import json
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from hiclr.errors import InputError
 
@@ -27,7 +24,6 @@ __all__ = [
     "Side",
     "find_pairs",
     "match_layout",
-    "read_layout",
 ]
 
 Side = Literal["left", "right", "middle"]
@@ -343,45 +339,3 @@ def match_layout(
     root = next((v for v, parent in enumerate(tree) if v == parent), 0)
     shoulders = next((p for p in found if "shoulder" in joints[p[0]].lower()), None)
     return Layout(name or f"custom-{len(joints)}", joints, tree, found, root if centre is None else centre, shoulders)
-
-
-def read_layout(path: Path) -> Layout:
-    """A layout of one's own: a TOML or JSON file.
-
-    Its keys: "joints", V names; "parents", for each the name or index of its parent (the root's own, or -1); where
-    wanted "name", "pairs" (left, right; found from the names otherwise), "centre" (the root otherwise).
-
-    Raises:
-        InputError: no such file, a key that is missing, a joint that is not known, no tree.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        given: Any = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"layout file {path.name} cannot be read ({error}).") from error
-    missing = [key for key in ("joints", "parents") if not isinstance(given, dict) or not _is_list(given.get(key))]
-    if missing:
-        raise InputError(f"layout file {path.name}: {missing[0]!r} must be a list with one entry for each joint.")
-    joints = [str(joint) for joint in given["joints"]]
-
-    def index(joint: Any) -> int:
-        if isinstance(joint, int) and not isinstance(joint, bool):
-            return joint
-        if joint not in joints:
-            raise InputError(f"layout file {path.name}: {joint!r} is none of its joints.")
-        return joints.index(joint)
-
-    pairs = given.get("pairs")
-    if pairs is not None and not (_is_list(pairs) and all(_is_list(pair) and len(pair) == 2 for pair in pairs)):
-        raise InputError(f"layout file {path.name}: 'pairs' must be a list of pairs (left, right).")
-    return match_layout(
-        joints,
-        [index(joint) for joint in given["parents"]],
-        str(given.get("name", path.stem)),
-        None if pairs is None else [[index(joint) for joint in pair] for pair in pairs],
-        index(given["centre"]) if "centre" in given else None,
-    )
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 import hiclr
 from hiclr.datasets.base import SkeletonSet
 from hiclr.datasets.files import check_target, is_folder, save_set, stream_set
+from hiclr.datasets.layout_files import read_layout
 from hiclr.datasets.preprocessing import RELEASED, Preprocess
 from hiclr.datasets.readers import FORMATS, Format
 from hiclr.datasets.readers.ntu import PUBLISHED
@@ -25,7 +26,7 @@ from hiclr.datasets.rows import ChangedRows
 from hiclr.datasets.spool import Record, Spool, SpooledRows, fingerprint
 from hiclr.datasets.synthetic import synthetic
 from hiclr.errors import InputError
-from hiclr.skeleton import LAYOUTS, Layout, read_layout
+from hiclr.skeleton import LAYOUTS, Layout
 
 __all__ = ["Conversion", "convert", "read_raw", "report_text"]
 
@@ -83,7 +84,7 @@ def convert(
         out: where to.
         format: name of a format; found by looking when left out.
         frames: resample the valid frames to this many.
-        layout: the name that the joints must have, or a layout file (see `hiclr.skeleton.read_layout`); it also
+        layout: the name that the joints must have, or a layout file (see `hiclr.datasets.layout_files.read_layout`); it also
             names the joints of a file that does not.
         pattern: a regular expression on a clip's name, with a group "class" and, where there are any, "subject",
             "camera", "style"; for formats whose files do not say it.

@@ -55,17 +55,18 @@ class Opened:
     faults: tuple[str, ...] = ()
 
 
-def open_npz(path: Path, layout: Layout | None = None) -> Opened:
+def open_npz(path: Path, layout: Layout | None = None, check: bool = True) -> Opened:
     """A set from one npz; keys as data/README.md lists them. Nothing in it is ever unpickled.
 
     Args:
         path: the file.
         layout: the joints, for a file that does not name them.
+        check: refuse positions that are no positions; the doctor names them itself.
 
     Raises:
         InputError: the file, the key, the shape wanted and the shape that came.
     """
-    return from_mapping(_npz_arrays(path), path.name, layout)
+    return from_mapping(_npz_arrays(path), path.name, layout, check)
 
 
 def _npz_arrays(path: Path, without: str | None = None) -> dict[str, NDArray[Any]]:
@@ -116,8 +117,8 @@ def is_folder(path: Path) -> bool:
     return path.is_dir() and (path / "x.npy").is_file()
 
 
-def open_folder(path: Path, layout: Layout | None = None) -> Opened:
-    """A set from a folder of `.npy`; x stays on the disk, read as needed.
+def open_folder(path: Path, layout: Layout | None = None, check: bool = True) -> Opened:
+    """A set from a folder of `.npy`; x stays on the disk, read as needed. `check` as in `open_npz`.
 
     Raises:
         InputError: as `open_npz`; a file shorter than its header says is refused before it is mapped.
@@ -144,20 +145,21 @@ def _from_folder(path: Path, layout: Layout | None, x: StoredRows | None) -> Ope
         except ValueError as error:
             raise InputError(f"{path.name}/meta.json is no JSON ({error}). Prepare the set again.") from error
     text = {key: np.asarray(value) for key, value in more.items() if key not in arrays}
-    opened = from_mapping({**arrays, **text}, path.name, layout)
+    opened = from_mapping({**arrays, **text}, path.name, layout, check)
     # what save_set writes it has looked through; to do so each time takes long
-    if more.get("format") != "hiclr" and not isinstance(x, StoredRows):
+    if check and more.get("format") != "hiclr" and not isinstance(x, StoredRows):
         check_positions(opened.clips, path.name)
     return opened
 
 
-def from_mapping(arrays: Arrays, source: str, layout: Layout | None = None) -> Opened:
+def from_mapping(arrays: Arrays, source: str, layout: Layout | None = None, check: bool = True) -> Opened:
     """A set from the arrays of an interchange file.
 
     Args:
         arrays: key -> array.
         source: for messages and titles.
         layout: the joints, where the arrays do not name them.
+        check: refuse positions that are no positions.
 
     Raises:
         InputError: naming the key, what was wanted, what came.
@@ -195,7 +197,8 @@ def from_mapping(arrays: Arrays, source: str, layout: Layout | None = None) -> O
         )
     except InputError as error:
         raise InputError(f"{source}: {str(error).removeprefix(f'{source}: ')}") from error
-    if not isinstance(x, np.memmap | StoredRows):  # these are looked through when they are written
+    # mapped ones are looked through when they are written
+    if check and not isinstance(x, np.memmap | StoredRows):
         check_positions(made, source)
     made, faults = _possible_lengths(made, source)
     return Opened(made, notes, faults)

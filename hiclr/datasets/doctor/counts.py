@@ -1,0 +1,95 @@
+"""The clips beside those that were published, with the two lists of NTU clips without a usable skeleton."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hiclr.datasets.doctor.bodies import Facts
+from hiclr.datasets.doctor.finding import Finding, Place, grouped
+from hiclr.datasets.readers.ntu import PUBLISHED, ntu_protocols
+from hiclr.datasets.readers.ntu_missing import missing_names
+
+__all__ = ["count_findings", "missing_parts"]
+
+_NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
+_LATER = frozenset(f"S028C00{camera}P087R001A061" for camera in (1, 2, 3))  # came to the list on 2019-07-16
+_SETUPS_60, _ACTIONS_60 = 17, 60
+_WHOLE = 0.99  # of the published clips: from here on results compare
+_SAMPLE = 0.2  # below it nobody takes it for the whole archive
+
+Parts = tuple[int, int]
+
+
+def missing_parts(names: Sequence[str]) -> dict[str, Parts]:
+    """How many clips with these NTU names fall into (train, test) of each protocol of NTU 60 and NTU 120."""
+    numbers = np.array([list(map(int, match.groups())) for name in names if (match := _NAME.fullmatch(name))])
+    numbers = numbers.reshape(-1, 5).astype(np.int64)
+    first = numbers[(numbers[:, 0] <= _SETUPS_60) & (numbers[:, 4] <= _ACTIONS_60)]
+    return {**_parts(first, (1, 1, 1, 1, 1)), **_parts(numbers, (32, 1, 1, 1, 120))}
+
+
+def _parts(numbers: NDArray[np.int64], example: tuple[int, ...]) -> dict[str, Parts]:
+    """`example` is a name of the wanted set, so that its protocols are asked for; it is not counted."""
+    setup, camera, performer, _, action = np.vstack([numbers, example]).T
+    masks = ntu_protocols(performer, camera, setup, action)
+    return {name: (int((~test[:-1]).sum()), int(test[:-1].sum())) for name, test in masks.items()}
+
+
+def count_findings(facts: Facts) -> list[Finding]:
+    """Each protocol that has published counts beside them."""
+    published: Mapping[str, Parts] = {**PUBLISHED, **facts.published}
+    wanted = {name: test for name, test in facts.protocols.items() if name in published}
+    if not wanted:
+        return []
+    found, listed = _on_the_list(facts)
+    parts = missing_parts(listed)
+    for name, test in wanted.items():
+        found += _beside(name, test, published[name], parts.get(name, (0, 0)))
+    return found
+
+
+def _on_the_list(facts: Facts) -> tuple[list[Finding], list[str]]:
+    """Clips of the missing list that are in the set."""
+    known = missing_names()
+    listed = sorted({m[0] for name in facts.names if (m := _NAME.search(name)) and m[0] in known})
+    if not listed or set(listed) <= _LATER:
+        return [], listed
+    what = f"{len(listed):,} clips are on the published list of 535 without a usable skeleton"
+    do = "leave them out: nobody counts them"
+    return [grouped("missing list", "fault", what, do, [Place(name) for name in listed])], listed
+
+
+def _beside(name: str, test: NDArray[np.bool_], published: Parts, listed: Parts) -> list[Finding]:
+    here = (int((~test).sum()), int(test.sum()))
+    off = (here[0] - published[0], here[1] - published[1])
+    if off == (0, 0):
+        return []
+    said = f"{name}: {here[0]:,} train and {here[1]:,} test clips, published {published[0]:,} and {published[1]:,}"
+    reason = _explained(name, off, listed)
+    if reason:
+        what = f"{said}: the {sum(off)} more are explained by {reason}"
+        return [Finding("counts", "note", what, "say beside results which list was used")]
+    share = sum(here) / sum(published)
+    text = f"{name}: {sum(here):,} of the {sum(published):,} published clips are here ({share:.1%})"
+    if share < _SAMPLE:
+        return [Finding("counts", "note", f"{text}. Results on a part do not compare with published ones")]
+    if share < _WHOLE:
+        do = "extract or download the rest; results on a part do not compare with published ones"
+        return [Finding("counts", "fault", f"{text}; {said.removeprefix(f'{name}: ')}", do)]
+    return [Finding("counts", "note", said, "results compare only nearly with published ones")]
+
+
+def _explained(name: str, off: Parts, listed: Parts) -> str:
+    """Which list of missing clips makes this difference; empty where none does."""
+    every = missing_names()
+    lists = {
+        "the older missing list, which has 532 names: S028 C001-C003 P087 R001 A061 came in 2019": _LATER,
+        "the missing list of NTU 60 alone, which has 302 names": {n for n in every if int(n[17:]) > _ACTIONS_60},
+        "clips on the missing list, which were not left out": every,
+    }
+    for reason, names in lists.items():
+        if off == missing_parts(sorted(names)).get(name):
+            return reason
+    return "clips on the missing list that are still here" if off == listed else ""

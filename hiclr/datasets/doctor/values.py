@@ -1,0 +1,128 @@
+"""Positions that are none, frames and joints that are missing, clips in which nothing moves."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hiclr.datasets.doctor.bodies import Block, Facts
+from hiclr.datasets.doctor.finding import Finding, Place, grouped
+
+__all__ = ["Absent", "Frozen", "NotFinite"]
+
+_MANY = 0.25  # share of empty frames from which a clip is named: a sensor loses a few frames, not a quarter
+
+
+@dataclass
+class NotFinite:
+    """NaN, infinite, or farther away than any room is wide."""
+
+    seen: list[tuple[int, int, int, int, float, int]] = field(default_factory=list)
+
+    def look(self, block: Block) -> None:
+        """The first such position of each clip, and how many there are."""
+        if block.wrong is None:
+            return
+        for clip in np.flatnonzero(block.wrong.any(axis=(1, 2, 3, 4))):
+            marks = np.argwhere(block.wrong[clip].any(axis=0))  # by frame, joint, person
+            frame, joint, person = (int(i) for i in marks[0])
+            axis = int(np.argmax(block.wrong[clip, :, frame, joint, person]))
+            value = float(block.raw[clip, axis, frame, joint, person])
+            self.seen.append((block.start + int(clip), frame, joint, person, value, len(marks)))
+
+    def findings(self, facts: Facts) -> list[Finding]:
+        """A fault."""
+        places = [
+            Place(facts.names[clip], frame, f"{joint} ({facts.layout.joints[joint]})", person, f"{value} ({n} in all)")
+            for clip, frame, joint, person, value, n in self.seen
+        ]
+        if not places:
+            return []
+        what = f"{len(places):,} clips hold positions that are not finite or absurdly far (over 10 km)"
+        return [grouped("not finite", "fault", what, "repair these frames, or leave the clips out", places)]
+
+
+@dataclass
+class Absent:
+    """Clips without anybody, frames without anybody, joints that the sensor did not give."""
+
+    empty: list[int] = field(default_factory=list)
+    gaps: list[tuple[int, int, int, int]] = field(default_factory=list)  # clip, first, empty frames, frames
+    lost: list[tuple[int, int, int, int]] = field(default_factory=list)  # clip, frame, joint, times
+    frames: int = 0
+
+    def look(self, block: Block) -> None:
+        """Frames within each clip's length."""
+        anybody = np.asarray(block.present.any(axis=2))
+        gone = block.inside & ~anybody
+        self.frames += int(block.frames.sum())
+        for clip in np.flatnonzero(gone.any(axis=1)):
+            if not anybody[clip].any():
+                self.empty.append(block.start + int(clip))
+                continue
+            where = np.flatnonzero(gone[clip])
+            self.gaps.append((block.start + int(clip), int(where[0]), len(where), int(block.frames[clip])))
+        self._look_at_joints(block)
+
+    def _look_at_joints(self, block: Block) -> None:
+        zero = ~block.tracks.any(axis=1) & block.there[..., None]  # (P, T, V)
+        if not zero.any():
+            return
+        always = np.asarray(
+            (zero | ~block.there[..., None]).all(axis=1)
+        )  # a centre in the origin, or a joint nobody tracks
+        zero &= ~always[:, None]
+        for track in np.flatnonzero(zero.any(axis=(1, 2))):
+            frame, joint = (int(i) for i in np.argwhere(zero[track])[0])
+            clip = block.start + int(block.who[0][track])
+            self.lost.append((clip, frame, joint, int(zero[track].sum())))
+
+    def findings(self, facts: Facts) -> list[Finding]:
+        """Faults for clips of nobody, notes for the rest."""
+        found = []
+        if self.empty:
+            what = f"{len(self.empty):,} clips hold nobody in any frame"
+            places = [Place(facts.names[clip]) for clip in self.empty]
+            found.append(grouped("empty clip", "fault", what, "leave the clips out", places))
+        if self.gaps:
+            share = sum(gap[2] for gap in self.gaps) / max(self.frames, 1)
+            most = sum(gap[2] >= _MANY * gap[3] for gap in self.gaps)
+            what = f"{len(self.gaps):,} clips have frames without anybody ({share:.2%} of all frames"
+            what += f"; in {most:,} clips a quarter of the frames or more)" if most else ")"
+            worst = sorted(self.gaps, key=lambda gap: -gap[2] / gap[3])
+            places = [
+                Place(facts.names[c], frame, seen=f"the first of {n} of {of} frames") for c, frame, n, of in worst
+            ]
+            found.append(grouped("empty frames", "note", what, "", places))
+        if self.lost:
+            what = f"{len(self.lost):,} clips have joints that lie exactly at the origin now and then (not tracked)"
+            places = [
+                Place(
+                    facts.names[clip], frame, f"{joint} ({facts.layout.joints[joint]})", seen=f"zero, {n} times in all"
+                )
+                for clip, frame, joint, n in self.lost
+            ]
+            found.append(grouped("lost joints", "note", what, "", places))
+        return found
+
+
+@dataclass
+class Frozen:
+    """Clips whose frames are all equal to the last digit: no sensor and nobody is that still."""
+
+    seen: list[tuple[int, int]] = field(default_factory=list)
+
+    def look(self, block: Block) -> None:
+        """Somebody is there, and no frame differs from the first."""
+        x = block.x
+        same = (x[:, :, 1:] == x[:, :, :1]) | ~block.inside[:, None, 1:, None, None]
+        still = same.all(axis=(1, 2, 3, 4)) & (block.frames > 1) & block.present.any(axis=(1, 2))
+        self.seen += [(block.start + int(clip), int(block.frames[clip])) for clip in np.flatnonzero(still)]
+
+    def findings(self, facts: Facts) -> list[Finding]:
+        """A fault; a clip of one frame, resampled to many, has a note of its own."""
+        frozen = [(c, n) for c, n in self.seen if facts.length is None or facts.length[c] != 1]
+        if not frozen:
+            return []
+        places = [Place(facts.names[clip], seen=f"{frames} equal frames") for clip, frames in frozen]
+        what = f"{len(frozen):,} clips never move: all their frames are equal to the last digit"
+        return [grouped("frozen", "fault", what, "read them again from the source, or leave them out", places)]

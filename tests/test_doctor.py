@@ -1,0 +1,505 @@
+"""The doctor: each fault is planted into a clean set and must be found where it was put; the clean set stays silent."""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hiclr.datasets import SkeletonSet, diagnose, diagnosis_text, save_set, synthetic
+from hiclr.datasets.doctor import diagnose_set, examine
+from hiclr.datasets.doctor.bodies import Facts
+from hiclr.datasets.doctor.counts import count_findings, missing_parts
+from hiclr.datasets.doctor.sources import PlanSource
+from hiclr.datasets.doctor.twins import name_twins
+from hiclr.datasets.readers.ntu import PUBLISHED
+from hiclr.datasets.readers.ntu_missing import missing_names
+from hiclr.datasets.readers.plan import Found, Plan, RawClip, Skipped
+from hiclr.errors import InputError
+from hiclr.skeleton import NTU_25
+
+SHARED = Path(os.environ.get("HICLR_SHARED", Path(__file__).parents[2] / "shared"))
+AT = 5  # the clip that a fault is planted into
+ELBOW, WRIST = NTU_25.joints.index("elbow_l"), NTU_25.joints.index("wrist_l")
+
+
+@cache
+def clean() -> SkeletonSet:
+    """32 clips of 4 people, one or two at once, nothing lost by the sensor."""
+    return synthetic(subjects=4, cameras=2, actions=("wave left hand", "clap slowly", "kick right",
+                     "walk towards each other"), dropout=0.0)  # fmt: skip
+
+
+def planted(change: Callable[[np.ndarray], None], **more: Any) -> SkeletonSet:
+    x = np.array(clean().x)
+    change(x)
+    return dataclasses.replace(clean(), x=x, **more)
+
+
+def found(clips: SkeletonSet) -> dict[str, dict[str, Any]]:
+    """kind -> finding."""
+    return {finding["kind"]: finding for finding in diagnose_set(clips)["findings"]}
+
+
+def two_persons() -> int:
+    return next(i for i, label in enumerate(clean().y) if clean().classes[label] == "walk towards each other")
+
+
+def test_a_clean_set_is_silent():
+    report = diagnose_set(clean())
+    assert report["findings"] == []
+    assert report["ok"]
+    assert diagnosis_text(report).splitlines()[-1] == "Nothing to fix."
+    assert "+y up" in report["summary"]["bodies"]
+
+
+def test_a_clean_set_on_disk_is_read_in_blocks_and_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    save_set(clean(), tmp_path / "set")
+    monkeypatch.setattr("hiclr.datasets.doctor.sources._BYTES", 2**17)  # a clip or two in each block
+    assert diagnose(tmp_path / "set")["findings"] == []
+
+
+# --- planted into one clip: the change, the kind, fault or note, words that name the place and the number -------------
+
+
+def not_a_number(x: np.ndarray) -> None:
+    x[AT, 1, 3, WRIST, 0] = np.nan
+    x[AT, 0, 4, WRIST, 0] = np.inf
+
+
+def nobody(x: np.ndarray) -> None:
+    x[AT] = 0
+
+
+def gap(x: np.ndarray) -> None:
+    x[AT, :, 4:9] = 0
+
+
+def lost_joint(x: np.ndarray) -> None:
+    x[AT, :, 4:9, WRIST, 0] = 0
+
+
+def frozen(x: np.ndarray) -> None:
+    there = x[AT].any(axis=(0, 2, 3))
+    x[AT, :, there] = x[AT, :, 0]
+
+
+def jump(x: np.ndarray) -> None:
+    x[AT, 0, 7, WRIST, 0] += 1.0
+
+
+def side_exchange(x: np.ndarray) -> None:
+    x[AT, :, 9:] = x[AT, :, 9:, list(NTU_25.mirror)].transpose(1, 2, 0, 3)
+
+
+def millimetres(x: np.ndarray) -> None:
+    x[AT] *= 1000
+
+
+def far_joint(x: np.ndarray) -> None:
+    x[AT, 0, 4:9, WRIST, 0] += 12
+
+
+def giant(x: np.ndarray) -> None:
+    x[AT] *= 4
+
+
+def lying(x: np.ndarray) -> None:
+    x[AT] = x[AT, [1, 0, 2]]
+
+
+def mirrored(x: np.ndarray) -> None:
+    x[AT, 0] *= -1
+
+
+PLANTED = [
+    (not_a_number, "not finite", "fault", ("frame 3", "wrist_l", "nan", "2 in all")),
+    (nobody, "empty clip", "fault", ()),
+    (gap, "empty frames", "note", ("frame 4", "first of 5 of")),
+    (lost_joint, "lost joints", "note", ("frame 4", "wrist_l", "5 times")),
+    (frozen, "frozen", "fault", ("equal frames",)),
+    (jump, "jump", "note", ("frame 7", "wrist_l", " m from")),
+    (side_exchange, "left-right exchange", "fault", ("frame 9", " m apart")),
+    (millimetres, "scale", "fault", (" m",)),
+    (far_joint, "far joint", "fault", (" m",)),
+    (giant, "body size", "note", (" m",)),
+    (lying, "axes", "note", ()),
+    (mirrored, "mirrored", "note", ()),
+]
+
+
+@pytest.mark.parametrize(("change", "kind", "severity", "words"), PLANTED, ids=lambda v: getattr(v, "__name__", None))
+def test_a_planted_fault_is_named_by_clip_and_place(
+    change: Callable[[np.ndarray], None], kind: str, severity: str, words: tuple[str, ...]
+):
+    clips = planted(change)
+    finding = found(clips)[kind]
+    assert finding["severity"] == severity
+    assert finding["count"] == 1
+    assert all(word in finding["where"] for word in (clips.names[AT], *words)), finding["where"]
+    report = diagnose_set(clips)
+    assert report["ok"] == (severity == "note")
+    assert clips.names[AT] in diagnosis_text(report)
+
+
+def test_a_whole_set_in_another_unit_is_one_fault():
+    for factor, unit in ((1000, "millimetres"), (100, "centimetres")):
+        report = diagnose_set(planted(lambda x, f=factor: np.multiply(x, f, out=x)))
+        assert [(fault["kind"], unit in fault["what"]) for fault in report["faults"]] == [("scale", True)]
+    assert "normalised" in found(planted(lambda x: np.multiply(x, 0.1, out=x)))["scale"]["what"]
+
+
+@pytest.mark.parametrize(
+    ("order", "signs", "do"),
+    [
+        ((0, 2, 1), (1, -1, 1), "(x, z, -y)"),
+        ((0, 1, 2), (1, -1, -1), "(x, -y, -z)"),
+        ((1, 0, 2), (1, -1, 1), "(-y, x, z)"),
+    ],
+)
+def test_an_axis_that_is_not_up_is_guessed_with_the_turn_that_mends_it(
+    order: tuple[int, ...], signs: tuple[int, ...], do: str
+):
+    def turn(x: np.ndarray) -> None:
+        x[:] = x[:, list(order)] * np.array(signs, dtype=np.float32)[:, None, None, None]
+
+    turned = planted(turn)
+    finding = found(turned)["axes"]
+    assert do in finding["do"]
+    names = dict(zip("xyz", np.moveaxis(np.array(turned.x), 1, 0), strict=True))
+    parts = [-names[word[1]] if word[0] == "-" else names[word] for word in do.strip("()").split(", ")]
+    mended = dataclasses.replace(turned, x=np.stack(parts, axis=1))
+    assert "axes" not in found(mended)
+    assert "mirrored" not in found(mended)  # a turn, no mirror image
+
+
+def test_a_mirrored_set_and_a_flat_one_are_said():
+    def mirror(x: np.ndarray) -> None:
+        x[:, 0] *= -1
+
+    def flatten(x: np.ndarray) -> None:
+        x[:, 2] = 0
+
+    report = diagnose_set(planted(mirror))
+    assert report["ok"]
+    assert any("mirror image" in note for note in report["notes"])
+    assert "plane" in found(planted(flatten))["axes"]["what"]
+
+
+# --- two persons ------------------------------------------------------------------------------------------------------
+
+
+def test_persons_who_change_places_are_found_centred_or_not():
+    clip = two_persons()
+
+    def exchange(x: np.ndarray) -> None:
+        x[clip, :, 9:] = x[clip, :, 9:, :, ::-1]
+
+    def centred(x: np.ndarray) -> None:
+        exchange(x)
+        there = x[clip].any(axis=(0, 2))[None, :, None]
+        x[clip] = (x[clip] - x[clip, :, :, [NTU_25.centre], :1].transpose(1, 2, 0, 3)) * there
+
+    for change in (exchange, centred):
+        finding = found(planted(change))["swapped persons"]
+        assert finding["severity"] == "fault"
+        assert f"{clean().names[clip]}: frame 9" in finding["where"]
+
+
+def test_a_person_who_goes_on_in_the_other_slot_is_found():
+    def exchange(x: np.ndarray) -> None:
+        x[AT, :, 9:, :, 1] = x[AT, :, 9:, :, 0]
+        x[AT, :, 9:, :, 0] = 0
+
+    assert not clean().x[AT, ..., 1].any()
+    assert f"{clean().names[AT]}: frame 9" in found(planted(exchange))["swapped persons"]["where"]
+
+
+def test_one_person_twice_is_a_fault_and_nearly_so_a_note():
+    def twice(x: np.ndarray) -> None:
+        x[AT, ..., 1] = x[AT, ..., 0]
+
+    def nearly(x: np.ndarray) -> None:
+        there = x[AT, ..., 0].any(axis=(0, 2))
+        x[AT, :, there, :, 1] = x[AT, :, there, :, 0] + np.float32(0.002)
+
+    assert found(planted(twice))["duplicate person"]["severity"] == "fault"
+    assert found(planted(nearly))["duplicate person"]["severity"] == "note"
+
+
+def test_what_happens_to_one_clip_of_a_thousand_is_the_sensors_note():
+    clips = clean()
+    rows = np.repeat(np.arange(len(clips)), 8)
+    x = np.array(clips.x[rows]) + np.random.default_rng(0).normal(0, 0.01, (len(rows), 3, 1, 1, 1)).astype(np.float32)
+    x *= np.asarray(clips.x[rows]) != 0
+    side_exchange(x)
+    many = SkeletonSet.from_arrays(x, clips.y[rows], classes=clips.classes)
+    assert found(many)["left-right exchange"]["severity"] == "note"
+
+
+# --- twins ------------------------------------------------------------------------------------------------------------
+
+
+def across() -> tuple[int, int]:
+    test = next(iter(clean().protocols.values()))
+    return int(np.flatnonzero(~test)[0]), int(np.flatnonzero(test)[-1])
+
+
+@pytest.mark.parametrize("change", ["equal", "rounded", "moved"])
+def test_a_clip_that_trains_and_tests_is_found_when_it_was_rounded_or_moved(change: str):
+    one, two = across()
+
+    def copy(x: np.ndarray) -> None:
+        x[two] = x[one]
+        if change == "rounded":
+            x[two] = x[two].astype(np.float16)
+        if change == "moved":
+            x[two] += np.float32([0.5, 0, 1])[:, None, None, None] * (x[two] != 0)
+
+    assert clean().length is not None
+    length = np.array(clean().length)
+    length[two] = length[one]
+    finding = found(planted(copy, length=length))["overlap"]
+    assert finding["severity"] == "fault"
+    assert clean().names[one] in finding["where"]
+    assert clean().names[two] in finding["where"]
+
+
+def test_another_take_is_no_twin():
+    one, two = across()
+
+    def similar(x: np.ndarray) -> None:
+        noise = np.random.default_rng(0).normal(0, 0.01, x[one].shape)
+        x[two] = x[one] + noise * (x[one] != 0)
+
+    assert clean().length is not None
+    length = np.array(clean().length)
+    length[two] = length[one]
+    assert not {"overlap", "twins"} & set(found(planted(similar, length=length)))
+
+
+def test_names_of_copies():
+    assert name_twins(["a", "b", "a (1)", "b.skeleton", "c"]) == [(0, 2), (1, 3)]
+    assert name_twins(["x/S001C001P001R001A001", "y/S001C001P001R001A001.skeleton"]) == [(0, 1)]
+    assert name_twins(["wave (1)", "wave (2)", "walk/001", "run/001", "a_1", "a_2"]) == []
+    one, two = across()
+    names = list(clean().names)
+    names[two] = f"{names[one]} (1)"
+    assert found(dataclasses.replace(clean(), names=tuple(names)))["overlap"]["severity"] == "fault"
+
+
+def test_persons_on_both_sides_of_a_split_by_person_are_a_fault():
+    ids = {**clean().ids, "subject": np.zeros(len(clean()), dtype=np.int64)}
+    assert (
+        "subjects are in the train and in the test part"
+        in found(dataclasses.replace(clean(), ids=ids))["overlap"]["what"]
+    )
+
+
+# --- labels and lengths -----------------------------------------------------------------------------------------------
+
+
+def test_an_absurd_interval_is_named_beside_its_class():
+    length = np.full(len(clean()), 10)
+    length[AT] = 170
+    clips = dataclasses.replace(clean(), length=length, preprocessing=("resample 64",))
+    report = diagnose_set(clips)
+    assert report["ok"]
+    assert any("170 frames" in note and "has 10" in note and clips.names[AT] in note for note in report["notes"])
+    length = np.full(len(clean()), 10)
+    length[AT] = 40  # one who waits
+    assert "absurd length" not in found(dataclasses.replace(clips, length=length))
+
+
+def test_positions_after_the_end_are_a_fault():
+    assert clean().length is not None
+    length = np.array(clean().length)
+    length[AT] -= 5
+    finding = found(dataclasses.replace(clean(), length=length))["length"]
+    assert (finding["severity"], finding["where"]) == ("fault", clean().names[AT])
+
+
+def test_gaps_and_balance_of_classes():
+    classes = (*clean().classes, "never seen")
+    assert found(dataclasses.replace(clean(), classes=classes))["label gaps"]["where"] == "never seen"
+    y = np.zeros(len(clean()), dtype=np.int64)
+    assert "all clips are of one class" in found(dataclasses.replace(clean(), y=y))["one class"]["what"]
+    y[:2] = 1
+    assert "30 clips" in found(dataclasses.replace(clean(), y=y))["class balance"]["what"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "ok", "words"),
+    [
+        (np.array([0, 1, 2, 1]), True, None),
+        (np.array([1, 2, 3, 1]), True, "labels start at 1"),
+        (np.array([0, 1, 3, 1]), True, "1 of 4 classes have no clip: 2"),
+        (np.array([0, -1, 2, 1]), False, "entry 1 is -1"),
+        (np.array([0, 1, 10**9]), False, "entry 2 is 1000000000"),
+        (np.array([0.0, np.nan]), False, "entry 1 is nan"),
+        (np.array(["walk", "run"]), True, None),
+        (np.array([{}, 1], dtype=object), False, "refused"),
+        (np.zeros((4, 3)), False, "shape (4, 3)"),
+    ],
+)
+def test_a_label_file(tmp_path: Path, labels: np.ndarray, ok: bool, words: str | None):
+    np.save(tmp_path / "train_label.npy", labels, allow_pickle=True)
+    report = diagnose(tmp_path / "train_label.npy")
+    assert report["ok"] == ok
+    text = diagnosis_text(report)
+    assert words in text if words else "note" not in text
+
+
+def test_a_pickle_is_not_opened(tmp_path: Path):
+    (tmp_path / "train_label.pkl").write_bytes(b"cos\nsystem\n(S'touch never'\ntR.")
+    report = diagnose(tmp_path / "train_label.pkl")
+    assert not report["ok"]
+    assert "train_label.pkl" in report["faults"][0]["what"]
+    assert not Path("never").exists()
+
+
+# --- counts -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_missing_lists_fall_into_train_and_test_as_published():
+    """What falls where follows from the counts with 532 and with 535 names that both are met in papers."""
+    parts = missing_parts(sorted(missing_names()))
+    assert sum(parts["ntu60-xsub"]) == sum(parts["ntu60-xview"]) == 302
+    assert sum(parts["ntu120-xsub"]) == sum(parts["ntu120-xset"]) == 535
+    assert np.add(PUBLISHED["ntu120-xsub"], parts["ntu120-xsub"]).sum() == 114_480  # all files there are
+    assert np.add(PUBLISHED["ntu60-xsub"], parts["ntu60-xsub"]).tolist() == [40_320, 16_560]  # 20 and 20 persons
+    assert np.add(PUBLISHED["ntu60-xview"], parts["ntu60-xview"]).tolist() == [37_920, 18_960]  # cameras 2, 3 and 1
+    later = missing_parts([f"S028C00{camera}P087R001A061" for camera in (1, 2, 3)])
+    assert (later["ntu120-xsub"], later["ntu120-xset"]) == ((0, 3), (3, 0))  # 50,922 and 54,471
+
+
+def counted(protocol: str, train: int, test: int, names: list[str] | None = None) -> dict[str, Any]:
+    mask = np.arange(train + test) >= train
+    names = [f"clip{i}" for i in range(train + test)] if names is None else names
+    facts = Facts("ntu", NTU_25, names, np.zeros(len(names), dtype=np.int64), ("A001",), protocols={protocol: mask})
+    return {finding.kind: finding.to_dict("ntu") for finding in count_findings(facts)}
+
+
+@pytest.mark.parametrize("protocol", PUBLISHED)
+def test_published_counts_are_nothing_to_speak_of(protocol: str):
+    assert counted(protocol, *PUBLISHED[protocol]) == {}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "more", "severity", "words"),
+    [
+        ("ntu120-xsub", (0, 3), "note", "532 names"),
+        ("ntu120-xset", (3, 0), "note", "532 names"),
+        ("ntu120-xsub", (3, 0), "note", "compare only nearly"),  # three others
+        ("ntu60-xsub", (229, 73), "note", "not left out"),
+        ("ntu60-xsub", (-8_469, 0), "fault", "extract or download"),  # half an archive
+        ("ntu60-xsub", (-40_000, -16_000), "note", "on a part"),  # a sample
+    ],
+)
+def test_counts_that_differ(protocol: str, more: tuple[int, int], severity: str, words: str):
+    train, test = np.add(PUBLISHED[protocol], more).tolist()
+    finding = counted(protocol, train, test)["counts"]
+    assert finding["severity"] == severity
+    assert words in finding["what"] + finding["do"]
+    assert f"{test:,}" in finding["what"] or "part" in finding["what"]
+
+
+def test_a_set_with_a_published_protocol_is_counted():
+    clips = dataclasses.replace(clean(), protocols={"ntu60-xsub": np.arange(len(clean())) % 2 == 0})
+    assert "32 of the 56,578 published clips" in found(clips)["counts"]["what"]
+
+
+def test_clips_of_the_missing_list_are_named_but_for_the_three_of_later():
+    old = [f"S028C00{camera}P087R001A061" for camera in (1, 2, 3)]
+    train, test = PUBLISHED["ntu120-xsub"]
+    names = [*(f"clip{i}" for i in range(train + test)), *old]
+    assert set(counted("ntu120-xsub", train, test + 3, names)) == {"counts"}
+    names[-1] = "S001C002P005R002A008"
+    finding = counted("ntu120-xsub", train, test + 3, names)["missing list"]
+    assert (finding["severity"], names[-1] in finding["where"]) == ("fault", True)
+
+
+# --- raw files through a reader's plan --------------------------------------------------------------------------------
+
+
+def read_one(found: Found, faulty: str) -> RawClip:
+    if found.name == faulty:
+        raise InputError(f"{found.name}.txt ends in frame 3 of 8. Download it again.")
+    (index,) = found.place
+    length = int(clean().length[index])  # type: ignore[index]
+    return RawClip(np.array(clean().x[index][:, :length]), ("a chair dropped",) if index == 1 else ())
+
+
+def plan(faulty: str = "") -> Plan:
+    clips = clean()
+    rows = [
+        Found(name, clips.classes[label], (i,), {"subject": int(subject)})
+        for i, (name, label, subject) in enumerate(zip(clips.names, clips.y, clips.ids["subject"], strict=True))
+    ]
+    return Plan(
+        "clips in text", NTU_25, tuple(rows), partial(read_one, faulty=faulty), persons=2,
+        protocols=lambda found: {"cross-subject": np.array([f.ids["subject"] >= 3 for f in found])},
+        skipped=(Skipped("notes.txt", "no clip", harmless=True),), notes=("Frames count from 0.",),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("many", [100, 10])  # 10: read by other processes
+def test_raw_files_are_looked_at_through_their_plan(monkeypatch: pytest.MonkeyPatch, many: int):
+    monkeypatch.setattr("hiclr.datasets.doctor.sources._MANY", many)
+    monkeypatch.setattr("hiclr.datasets.doctor.sources._BATCH", 5)  # clips of many lengths, in several blocks
+    summary, findings = examine(PlanSource(plan()))
+    assert summary["clips"].startswith("32 of 32 found")
+    assert {finding.severity for finding in findings} == {"note"}
+    text = " ".join(finding.text("clips") for finding in findings)
+    assert all(words in text for words in ("notes.txt", "Frames count from 0", "a chair dropped"))
+    faulty = clean().names[AT]
+    summary, findings = examine(PlanSource(plan(faulty)))
+    assert summary["clips"].startswith("31 of 32 found")
+    assert [faulty in f.what and "frame 3 of 8" in f.what for f in findings if f.severity == "fault"] == [True]
+
+
+def test_a_plan_of_which_nothing_can_be_read_is_refused_with_the_reasons():
+    one = dataclasses.replace(plan(), found=plan().found[:1])
+    broken = dataclasses.replace(one, read=partial(read_one, faulty=one.found[0].name))
+    with pytest.raises(InputError, match="frame 3 of 8"):
+        examine(PlanSource(broken))
+
+
+# --- real sets --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("bandai2.npz", {"length"}),
+        ("bandai2_ntu25.npz", {"length"}),
+        ("msr_action3d.npz", {"length", "mirrored", "left-right exchange"}),
+        ("utkinect.npz", {"length", "absurd length"}),
+        ("raw/ntu", {"counts", "label gaps", "protocols"}),
+    ],
+)
+def test_good_recordings_have_notes_and_no_faults(name: str, kinds: set[str]):
+    place = SHARED / "data" / name
+    if not place.exists():
+        pytest.skip(f"no recordings beside the project: {place} (HICLR_SHARED names another place)")
+    assert {(f["kind"], f["severity"]) for f in diagnose(place)["findings"]} == {(kind, "note") for kind in kinds}
+
+
+# --- the report -------------------------------------------------------------------------------------------------------
+
+
+def test_many_equal_findings_are_one_line():
+    def everywhere(x: np.ndarray) -> None:
+        x[:, 0, 0, 0, 0] = np.nan
+
+    report = diagnose_set(planted(everywhere))
+    assert len(report["faults"]) == 1
+    assert report["faults"][0]["count"] == len(clean())
+    assert "and 27 more" in report["faults"][0]["where"]
+    assert len(report["faults"][0]["places"]) == len(clean())
+    assert len([line for line in diagnosis_text(report).splitlines() if line.startswith("FAULT")]) == 1
