@@ -16,12 +16,13 @@ import pytest
 
 from hiclr.datasets import convert, open_set, rows, save_set, spool
 from hiclr.datasets.conversion import read_raw
+from hiclr.datasets.layout_files import read_layout
 from hiclr.datasets.preprocessing import RELEASED
 from hiclr.datasets.readers.plan import Found, Plan, RawClip
 from hiclr.datasets.rows import NpyRows, blocks
 from hiclr.datasets.spool import Spool, SpooledRows
 from hiclr.errors import InputError
-from hiclr.skeleton import NTU_25, Layout, read_layout
+from hiclr.skeleton import NTU_25, Layout
 from tests.test_ntu import alone, walk, write
 
 HOME = Path(__file__).parent.parent
@@ -423,16 +424,16 @@ def test_progress_says_how_long_it_takes(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_a_layout_file_names_the_joints(tmp_path: Path):
     (tmp_path / "arm.toml").write_text(
-        'joints = ["neck", "hand_l", "hand_r"]\nparents = ["neck", "neck", 0]\ncentre = "neck"\n', encoding="utf-8"
+        'names = ["neck", "hand_l", "hand_r"]\nparents = ["neck", "neck", 0]\ncentre = "neck"\n', encoding="utf-8"
     )
     wanted = Layout("arm", ("neck", "hand_l", "hand_r"), (0, 0, 0), ((1, 2),), 0)
     assert read_layout(tmp_path / "arm.toml") == wanted
-    (tmp_path / "arm.json").write_text('{"joints": ["neck", "hand_l", "hand_r"], "parents": [-1, 0, 0]}')
+    (tmp_path / "arm.json").write_text('{"names": ["neck", "hand_l", "hand_r"], "parents": [-1, 0, 0]}')
     assert read_layout(tmp_path / "arm.json") == wanted
     np.savez(tmp_path / "set.npz", x=np.ones((4, 3, 2, 3, 1), np.float32), y=np.arange(4))
     report = convert(tmp_path / "set.npz", tmp_path / "out.npz", layout=str(tmp_path / "arm.toml"))
     assert report["layout"] == "arm"
     assert open_set(tmp_path / "out.npz").layout == wanted
-    (tmp_path / "arm.json").write_text('{"joints": ["neck", "hand_l"], "parents": ["nek", 0]}')
-    with pytest.raises(InputError, match="'nek' is none of its joints"):
+    (tmp_path / "arm.json").write_text('{"names": ["neck", "hand_l"], "parents": ["nek", 0]}')
+    with pytest.raises(InputError, match="nek"):
         read_layout(tmp_path / "arm.json")

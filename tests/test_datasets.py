@@ -457,3 +457,32 @@ def test_streams_by_hand():
         to_stream(x, "colour", layout)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="2 joints"):
         bones(x, [0, 0, 1])
+
+
+def test_words_are_numbered_as_the_given_classes_are():
+    clips = SkeletonSet.from_arrays(positions(3), ["wave l", "kick", "wave r"], classes=["wave l", "wave r", "kick"])
+    assert clips.y.tolist() == [0, 2, 1]
+    with pytest.raises(InputError, match="'hop', which is not among the classes: kick"):
+        SkeletonSet.from_arrays(positions(2), ["hop", "kick"], classes=["kick"])
+
+
+@pytest.mark.parametrize("shoulders", [None, (1, 2)])
+@pytest.mark.parametrize("name", ["set", "set.npz"])
+def test_every_field_of_a_layout_is_kept(tmp_path: Path, shoulders: tuple[int, int] | None, name: str):
+    layout = Layout("mine", ("hip", "shoulder_l", "shoulder_r", "arm"), (0, 0, 0, 1), ((1, 2),), 3, shoulders)
+    clips = SkeletonSet.from_arrays(positions(4, joints=4), np.arange(4), layout=layout)
+    save_set(clips, tmp_path / name)
+    assert open_set(tmp_path / name).layout == layout
+    other = replace(clips, layout=replace(layout, shoulders=None if shoulders else (1, 2)))
+    assert clips.fingerprint != other.fingerprint
+
+
+def test_a_set_is_not_written_onto_itself(tmp_path: Path):
+    save_set(small_set(), tmp_path / "a.npz")
+    with pytest.raises(InputError, match="the source itself"):
+        convert(tmp_path / "a.npz", tmp_path / "a.npz", frames=5)
+
+
+def test_no_split_is_said_in_words():
+    with pytest.raises(InputError, match=r"has no train and test part\. Give the test part"):
+        SkeletonSet.from_arrays(positions(3), np.arange(3)).split_indices()

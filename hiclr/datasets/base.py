@@ -32,6 +32,14 @@ def take_rows(x: Positions, rows: Ids) -> Positions:
     return MappedRows(x, rows) if isinstance(x, np.memmap) else x[rows]
 
 
+def _places(words: list[str], classes: list[str]) -> Ids:
+    """The number of each word among the classes."""
+    unknown = [word for word in words if word not in classes]
+    if unknown:
+        raise InputError(f"y holds {unknown[0]!r}, which is not among the classes: {', '.join(classes[:10])}.")
+    return np.array([classes.index(word) for word in words], dtype=np.int64)
+
+
 @dataclass(frozen=True, eq=False)
 class SkeletonSet(Dataset[tuple[Tensor, int]]):
     """N clips of skeletons with their labels and splits.
@@ -144,7 +152,10 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
         labels = np.asarray(y)
         if labels.dtype.kind in "US":
             words, labels = np.unique(labels.astype(str), return_inverse=True)
-            classes = tuple(str(word) for word in words) if classes is None else classes
+            if classes is None:
+                classes = tuple(str(word) for word in words)
+            else:  # the given order counts, not the alphabet's
+                labels = _places(words.tolist(), list(map(str, classes)))[labels]
         elif labels.dtype.kind not in "iu":
             raise InputError(f"y must hold integers or words, its type is {labels.dtype}.")
         highest = int(labels.max(initial=0))
@@ -208,7 +219,12 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
             InputError: no such protocol, or one of its parts is empty.
         """
         name = self.protocol if protocol is None else protocol
-        if name is None or name not in self.protocols:
+        if name is None:
+            raise InputError(
+                f"{self.source} has no train and test part. Give the test part as `test` (N,) bool, or as "
+                "`test_subjects`, `test_cameras`, `test_setups` or `test_styles`."
+            )
+        if name not in self.protocols:
             known = ", ".join(self.protocols) or "none"
             raise InputError(
                 f"{self.source} has no protocol {name!r}; it has: {known}. Give the test part as "
@@ -236,7 +252,8 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
     def begin_fingerprint(self) -> "hashlib._Hash":
         """The fingerprint before the positions, for who reads those anyway: update it with their bytes in order."""
         digest = hashlib.sha256()
-        layout = [self.layout.joints, self.layout.parents, self.layout.pairs, self.layout.centre]
+        joints = self.layout
+        layout = [joints.joints, joints.parents, joints.pairs, joints.centre, joints.shoulders]
         digest.update(json.dumps([list(self.x.shape), self.names, self.classes, layout]).encode())
         digest.update(np.ascontiguousarray(self.y).tobytes())
         return digest

@@ -84,8 +84,8 @@ def convert(
         out: where to.
         format: name of a format; found by looking when left out.
         frames: resample the valid frames to this many.
-        layout: the name that the joints must have, or a layout file (see `hiclr.datasets.layout_files.read_layout`); it also
-            names the joints of a file that does not.
+        layout: the name that the joints must have, or a layout file (see `layout_files.read_layout`); it also names
+            the joints of a file that does not.
         pattern: a regular expression on a clip's name, with a group "class" and, where there are any, "subject",
             "camera", "style"; for formats whose files do not say it.
         labels: a file of labels that does not lie beside the data.
@@ -103,6 +103,8 @@ def convert(
     """
     options = Options(None if layout is None else _layout(layout), pattern, labels)
     check_target(Path(out))  # before hours of reading
+    if str(source) != "synthetic" and Path(out).resolve() == Path(source).resolve():
+        raise InputError(f"{out} is the source itself; it would be overwritten. Give another name to --out.")
     steps = _steps(preprocess, frames)
     if str(source) == "synthetic":
         kind, made = "synthetic", Conversion(_changed(synthetic(), steps))

@@ -123,10 +123,10 @@ def open_folder(path: Path, layout: Layout | None = None, check: bool = True) ->
     Raises:
         InputError: as `open_npz`; a file shorter than its header says is refused before it is mapped.
     """
-    return _from_folder(path, layout, None)
+    return _from_folder(path, layout, None, check)
 
 
-def _from_folder(path: Path, layout: Layout | None, x: StoredRows | None) -> Opened:
+def _from_folder(path: Path, layout: Layout | None, x: StoredRows | None, check: bool = True) -> Opened:
     arrays: dict[str, Any] = {} if x is None else {"x": x}
     for file in sorted(file for file in path.glob("*.npy") if file.stem not in arrays):
         try:
@@ -242,6 +242,17 @@ def _ids(arrays: Arrays, key: str, source: str) -> Ids:
 
 
 def _layout(arrays: Arrays, joints: int, source: str, given: Layout | None) -> Layout:
+    found = _named_layout(arrays, joints, source, given)
+    if "shoulders" not in arrays:
+        return found
+    pair = np.asarray(arrays["shoulders"]).ravel().tolist()
+    if len(pair) not in (0, 2):
+        raise InputError(f"{source}: shoulders must hold two joint indices (left, right), or none; it holds {pair}.")
+    shoulders = (int(pair[0]), int(pair[1])) if pair else None
+    return found if shoulders == found.shoulders else replace(found, shoulders=shoulders)
+
+
+def _named_layout(arrays: Arrays, joints: int, source: str, given: Layout | None) -> Layout:
     name = str(arrays["layout"]) if "layout" in arrays and arrays["layout"].ndim == 0 else None
     names = _texts(arrays, "joint_names")
     if names is not None and "parents" in arrays:
@@ -483,6 +494,7 @@ def _small_arrays(clips: SkeletonSet) -> dict[str, NDArray[Any]]:
         "parents": np.array(layout.parents),
         "pairs": np.array(layout.pairs, dtype=np.int64).reshape(-1, 2),
         "centre": np.array(layout.centre),
+        "shoulders": np.array(layout.shoulders or (), dtype=np.int64),
         "source": np.array(clips.source),
         "synthetic": np.array(clips.synthetic),
         "preprocessing": np.array(clips.preprocessing, dtype=str),

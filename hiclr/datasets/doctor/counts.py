@@ -27,14 +27,13 @@ def missing_parts(names: Sequence[str]) -> dict[str, Parts]:
     numbers = np.array([list(map(int, match.groups())) for name in names if (match := _NAME.fullmatch(name))])
     numbers = numbers.reshape(-1, 5).astype(np.int64)
     first = numbers[(numbers[:, 0] <= _SETUPS_60) & (numbers[:, 4] <= _ACTIONS_60)]
-    return {**_parts(first, (1, 1, 1, 1, 1)), **_parts(numbers, (32, 1, 1, 1, 120))}
+    return {**_parts(first, larger=False), **_parts(numbers, larger=True)}
 
 
-def _parts(numbers: NDArray[np.int64], example: tuple[int, ...]) -> dict[str, Parts]:
-    """`example` is a name of the wanted set, so that its protocols are asked for; it is not counted."""
-    setup, camera, performer, _, action = np.vstack([numbers, example]).T
-    masks = ntu_protocols(performer, camera, setup, action)
-    return {name: (int((~test[:-1]).sum()), int(test[:-1].sum())) for name, test in masks.items()}
+def _parts(numbers: NDArray[np.int64], larger: bool) -> dict[str, Parts]:
+    setup, camera, performer, _, _ = numbers.T
+    masks = ntu_protocols(performer, camera, setup, larger)
+    return {name: (int((~test).sum()), int(test.sum())) for name, test in masks.items()}
 
 
 def count_findings(facts: Facts) -> list[Finding]:

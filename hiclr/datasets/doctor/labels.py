@@ -136,7 +136,10 @@ def protocol_findings(facts: Facts) -> list[Finding]:
     for name, test in facts.protocols.items():
         if test.all() or not test.any():
             part = "train" if test.all() else "test"
-            found.append(Finding("protocols", "note", f"protocol {name} has no clip in its {part} part"))
+            what = f"protocol {name} has no clip in its {part} part"
+            first = name == next(iter(facts.protocols)) and name not in facts.published  # a user's own, and the default
+            do = "give a test part that leaves clips on both sides, or none at all" if first else ""
+            found.append(Finding("protocols", "fault" if first else "note", what, do))
             continue
         unseen = [facts.classes[i] for i in np.setdiff1d(facts.y[test], facts.y[~test])]
         if unseen:

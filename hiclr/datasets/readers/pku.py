@@ -41,7 +41,8 @@ ACTIONS = (
     "jump up", "kick another person", "kick something", "make a phone call", "pat another person's back", "pick up",
     "play with phone", "point at another person", "point to something", "punch another person", "push another person",
     "put on a hat", "put something in a pocket", "read", "rub hands", "salute", "sit down", "stand up",
-    "take off a hat", "take off glasses", "take off a jacket", "take something out of a pocket", "take a selfie", "tear up paper",
+    "take off a hat", "take off glasses", "take off a jacket", "take something out of a pocket", "take a selfie",
+    "tear up paper",
     "throw", "touch back", "touch chest", "touch head", "touch neck", "type on a keyboard", "use a fan",
     "put on a jacket", "put on glasses", "wipe face", "write",
 )  # fmt: skip
