@@ -462,7 +462,7 @@ def test_an_unknown_protocol_is_named_with_those_there_are(run: Run):
 
 
 def test_a_set_without_test_part_is_a_sentence(run: Run):
-    with pytest.raises(InputError, match="no protocol"):
+    with pytest.raises(InputError, match="no train and test part"):
         evaluate(run, swinging(test=None))
 
 
