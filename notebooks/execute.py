@@ -20,6 +20,7 @@ from nbformat import NotebookNode
 
 from hiclr.errors import InputError
 from hiclr.evaluation import table
+from hiclr.pretraining import prepare_run
 from hiclr.workbook import Workbook
 
 HOME = Path(__file__).resolve().parent
@@ -117,6 +118,7 @@ def main() -> int:
     try:
         book = Workbook.from_environment()
         folder = book.folder.resolve()
+        prepare_run(folder, book.config(), book.train())  # another set's run is refused before anything is written
         say(f"{book.name}: {len(book.train()):,} training clips, {book.config().epochs} epochs")
         for path in sorted(HOME.glob("0*.ipynb")):
             start = time.perf_counter()
