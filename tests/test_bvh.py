@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import time
+import tracemalloc
 import warnings
 import zipfile
 from pathlib import Path
@@ -219,6 +220,29 @@ def test_deep_and_wide_trees_end_in_a_word():
     )
     with pytest.raises(InputError, match="more than 256 joints"):
         read_figure(deep.encode(), "x.bvh")
+
+
+def still_joints(frames: int) -> bytes:
+    """256 joints, of which one has a channel: two bytes for each frame."""
+    below = "".join(f"JOINT j{i} {{ OFFSET 0 1 0 }}\n" for i in range(255))
+    head = f"HIERARCHY\nROOT Hips {{ OFFSET 0 1 0 CHANNELS 1 Xrotation\n{below}}}\n"
+    return bvh(*["0"] * frames, head=head).encode()
+
+
+def test_joints_without_channels_take_no_more_memory_than_their_positions():
+    content = still_joints(4000)
+    tracemalloc.start()
+    try:
+        size = read_motion(content, "x.bvh").positions.nbytes  # 12 MB
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * size
+
+
+def test_a_file_may_not_ask_for_more_than_its_size_explains():
+    with pytest.raises(InputError, match=r"x\.bvh has more than 4,\d{3} frames of 256 joints"):
+        read_motion(still_joints(20_000), "x.bvh")
 
 
 @pytest.mark.parametrize(("factor", "unit"), [(0.01, "metres"), (1.0, "centimetres"), (10.0, "millimetres")])

@@ -26,10 +26,12 @@ __all__ = ["Figure", "Joint", "Motion", "read_figure", "read_motion"]
 Floats = NDArray[np.float64]
 
 _MOST_JOINTS = 256
-_MOST_POSITIONS = 2**24  # joints x frames: two hours of a body with fingers
+_MOST_FRAMES = 500_000  # more than an hour at 120 frames a second
+_MOST_POSITIONS = 2**24  # joints x frames: half an hour of a body with fingers at that rate
+_SMALL = 2**20  # joints x frames that any file may have; beyond it, no more than it has bytes
 _MOST_HEADER = 2**20  # bytes
 _MOST_WORD = 64  # letters of a number
-_BLOCK = 2**15  # values that are turned into positions at a time
+_BLOCK = 2**15  # values, or joints x frames, that are turned into positions at a time
 _SHOWN = 4  # of many faults in one frame
 
 _MOTION = re.compile(rb"^[ \t]*MOTION[ \t\r]*$", re.MULTILINE | re.IGNORECASE)
@@ -386,16 +388,20 @@ class _Rows:
 
 def _values(rows: _Rows, figure: Figure) -> Iterator[Floats]:
     """(frames, channels) blocks."""
-    size = max(_BLOCK // rows.width, 1)
+    size = max(_BLOCK // max(rows.width, len(figure.joints)), 1)  # a joint without a channel takes room too
     block: list[tuple[int, list[bytes]]] = []
-    most = max(_MOST_POSITIONS // len(figure.joints), 1)
+    positions = min(_MOST_POSITIONS, _SMALL + rows.lines.getbuffer().nbytes)
+    most = min(positions // len(figure.joints), _MOST_FRAMES)
     for row in rows:
         block.append(row)
         if len(block) == size:
             yield _numbers(block, rows, figure)
             block = []
         if rows.frames > most:
-            raise InputError(f"{rows.file} has more than {most:,} frames of {len(figure.joints)} joints. Cut it.")
+            raise InputError(
+                f"{rows.file} has more than {most:,} frames of {len(figure.joints)} joints, the most that are read "
+                "from a file of its size. Cut it into shorter clips."
+            )
     if block:
         yield _numbers(block, rows, figure)
 
