@@ -188,6 +188,13 @@ def test_what_promises_more_than_it_holds_is_refused_in_little_memory(name: str)
     assert peak_of(HOSTILE[name]) < 2**20 + 200 * len(HOSTILE[name])
 
 
+@pytest.mark.parametrize("name", [name for name in HOSTILE if name.startswith("array")])
+def test_an_array_that_lies_is_refused_before_anybody_reads_it(name: str, tmp_path: Path):
+    (tmp_path / "a.pkl").write_bytes(HOSTILE[name])
+    with pytest.raises(InputError, match=r"a\.pkl is refused.*bytes"):
+        scan(open_tree(tmp_path / "a.pkl"), "a.pkl")
+
+
 def test_lists_that_hold_each_other_take_no_more_memory_than_their_lines():
     doubled = b"".join(b"q" + bytes([i]) + b"](h" + bytes([i]) + b"h" + bytes([i]) + b"e" for i in range(40))
     tracemalloc.start()
