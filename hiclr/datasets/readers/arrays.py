@@ -72,6 +72,7 @@ class _Part:
     header: _Header
     labels: tuple[int | str, ...]
     names: tuple[str, ...] | None
+    objects: str = ""  # the label file, where it holds Python objects
 
     @property
     def test(self) -> bool:
@@ -178,7 +179,8 @@ def _part(tree: Tree, file: str, labels: Tree | None) -> _Part:
         )
     if names is not None and len(names) != len(values):
         raise InputError(f"{place} has {len(names):,} names and {len(values):,} labels. Prepare it again.")
-    return _Part(PurePosixPath(file).parent.as_posix(), file, header, tuple(values), names)
+    objects = place if name.lower().endswith(".npy") and _head(where, name).dtype == "|O" else ""
+    return _Part(PurePosixPath(file).parent.as_posix(), file, header, tuple(values), names, objects)
 
 
 # ---- the head of a .npy file ----------------------------------------------------------------------------------------
@@ -488,6 +490,11 @@ def _said_of_heads(tree: Tree, parts: list[_Part]) -> list[str]:
         kind = np.dtype(part.header.dtype)
         if kind != np.float32:
             notes.append(f"{tree.place(part.file)} is {kind}; it is read as float32.")
+        if part.objects:
+            notes.append(
+                f"{part.objects} holds Python objects (a pickle); only its numbers and words were read, nothing in it "
+                "was run. To save it as plain labels: np.save(path, np.asarray(labels, dtype=np.int64))."
+            )
     return notes
 
 

@@ -69,10 +69,13 @@ class Tree:
             InputError: more than `most`, a zip file that is damaged or unpacks to absurd size, an encrypted one.
         """
         try:
+            size = self.size(name)  # a reader that is asked for more takes memory for all of it first
             with self.open(name) as file:
-                content = file.read(most + 1)
+                content = file.read(min(size, most) + 1)
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError) as error:
             raise InputError(f"{self.place(name)} cannot be read: {error}") from error
+        if len(content) > size:
+            raise InputError(f"{self.place(name)} grew while it was read. Try again when it is complete.")
         if len(content) > most:
             raise InputError(
                 f"{self.place(name)} has more than {most:,} bytes: no such file is known to be this large."

@@ -340,6 +340,7 @@ class _Machine:
     def __init__(self, file: IO[bytes], size: int, name: str) -> None:
         self.file, self.size, self.name, self.at = file, size, name, 0
         self.steps = 0
+        self.most_steps = min(_MOST_STEPS, 4 * size + 1000)  # no step takes less than a byte; a copy of a list many
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: list[Any] = []
@@ -373,8 +374,8 @@ class _Machine:
 
     def check_steps(self) -> None:
         """Raise _FaultError where the program makes more objects than any known set has."""
-        if self.steps > _MOST_STEPS:
-            raise _FaultError(f"it takes more than {_MOST_STEPS:,} steps")
+        if self.steps > self.most_steps:
+            raise _FaultError(f"it takes more than {self.most_steps:,} steps")
 
     def take(self, count: int) -> bytes:
         """The next bytes of the program."""
