@@ -37,7 +37,7 @@ class Prepare:
     labels: str | None = None
     """A file of labels, where it does not lie beside the data."""
     preprocess: Literal["released", "none"] = "none"
-    """released: centred, turned, 50 frames, as the published code; none: positions as in the file."""
+    """released: centred, turned, 50 frames as the published code, but each frame turned exactly; none: positions as in the file."""
     json: bool = False
     """Print one JSON object on stdout and nothing else there."""
 

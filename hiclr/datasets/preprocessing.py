@@ -205,3 +205,4 @@ class Preprocess:
 
 
 RELEASED = Preprocess(50, "person", "frame")
+"""The release's steps with an exact turn. Its own, which turns some frames the wrong way, is turn="released"."""
