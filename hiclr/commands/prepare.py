@@ -30,14 +30,15 @@ class Prepare:
     frames: int | None = None
     """Resample the valid frames of each clip to this many."""
     layout: str | None = None
-    """The name of the joints' layout, or a layout file (TOML or JSON: joints, parents, pairs, centre)."""
+    """The name of the joints' layout, or a layout file (TOML or JSON: names, parents, pairs, centre)."""
     pattern: str | None = None
     """A regular expression on a clip's name with groups, (?P<class>...) and, where there are any, subject, camera,
     style: for files that do not say their class."""
     labels: str | None = None
     """A file of labels, where it does not lie beside the data."""
     preprocess: Literal["released", "none"] = "none"
-    """released: centred, turned, 50 frames as the published code, but each frame turned exactly; none: positions as in the file."""
+    """released: centred, turned, 50 frames as the published code, but each frame turned exactly; none: positions as in
+    the file."""
     json: bool = False
     """Print one JSON object on stdout and nothing else there."""
 
