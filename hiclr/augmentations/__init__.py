@@ -1,6 +1,6 @@
 """Augmentations: sample, then apply. A new one is one class in the right file and one line where it is used."""
 
-from hiclr.augmentations.base import Op, Params, Shape, code
+from hiclr.augmentations.base import MixesClips, Op, Params, Shape, code
 from hiclr.augmentations.growing import VIEWS, Draw, GrowingViews, paper_views, small_views
 from hiclr.augmentations.masking import JointMask
 from hiclr.augmentations.mixing import SkeleAdaIN, transfer_statistics
@@ -19,6 +19,7 @@ __all__ = [
     "GrowingViews",
     "JointMask",
     "Mirror",
+    "MixesClips",
     "Noise",
     "Op",
     "Params",

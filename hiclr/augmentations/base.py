@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from hiclr.errors import InputError
 from hiclr.skeleton import LAYOUTS, Layout
 
-__all__ = ["Op", "Params", "Shape", "code"]
+__all__ = ["MixesClips", "Op", "Params", "Shape", "code"]
 
 Params = dict[str, Tensor]
 """What was drawn; every value has N as its first axis."""
@@ -45,6 +45,20 @@ class Op(Protocol):
         x is not modified and absent persons stay zero. Parameters may live on another device.
         """
         ...
+
+
+class MixesClips:
+    """What an augmentation is that takes something from another clip of the batch, its partner.
+
+    It needs the batch: a clip alone is its own partner and stays as it is.
+    """
+
+    @staticmethod
+    def partners(count: int, generator: Generator, rolled: bool = False) -> Tensor:
+        """(N,) indices into a batch of N clips, nobody's own; `rolled`: one shift for the whole batch."""
+        device = generator.device
+        step = torch.randint(1, max(count, 2), (1 if rolled else count,), generator=generator, device=device)
+        return (torch.arange(count, device=device) + step) % count
 
 
 def check_call(shape: Shape, strength: float) -> None:

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Generator, Tensor
 
-from hiclr.augmentations.base import Params, Shape, check_call, over_clip
+from hiclr.augmentations.base import MixesClips, Params, Shape, check_call, over_clip
 from hiclr.datasets.preprocessing import presence
 from hiclr.errors import InputError
 
@@ -57,7 +57,7 @@ def transfer_statistics(content: Tensor, style: Tensor, over: Over = "TV") -> Te
 
 
 @dataclass(frozen=True)
-class SkeleAdaIN:
+class SkeleAdaIN(MixesClips):
     """Re-colour each clip with the statistics of another clip of the batch; strength blends the result in.
 
     Statistics are those of the frames in which a person is there. A person who is absent in either clip (in either
@@ -68,8 +68,7 @@ class SkeleAdaIN:
         rolled: one shift for the whole batch, as released; otherwise a partner drawn for each clip.
         everybody: absent persons are counted as zeros and re-coloured too, as released.
 
-    Source: HiCLR, strong augmentation; the release rolls, and re-colours the stream. Needs the batch: a clip alone is
-    its own partner and stays as it is.
+    Source: HiCLR, strong augmentation; the release rolls, and re-colours the stream.
     """
 
     over: Over = "TV"
@@ -80,11 +79,8 @@ class SkeleAdaIN:
     def sample(self, shape: Shape, strength: float, generator: Generator) -> Params:
         """Draw {"partner": (N,) indices into the batch, "amount": (N,)}."""
         check_call(shape, strength)
-        count = shape[0]
-        size = (1 if self.rolled else count,)
-        step = torch.randint(1, max(count, 2), size, generator=generator, device=generator.device)
-        partner = (torch.arange(count, device=generator.device) + step) % count
-        return {"partner": partner, "amount": torch.full((count,), strength, device=generator.device)}
+        partner = self.partners(shape[0], generator, self.rolled)
+        return {"partner": partner, "amount": torch.full((shape[0],), strength, device=generator.device)}
 
     def apply(self, x: Tensor, params: Params) -> Tensor:
         """(N, 3, T, V, M) -> the same shape; x is not modified."""

@@ -9,7 +9,16 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from hiclr.augmentations.base import Params, Shape, check_call, check_within, over_clip, over_joints, uniform
+from hiclr.augmentations.base import (
+    MixesClips,
+    Params,
+    Shape,
+    check_call,
+    check_within,
+    over_clip,
+    over_joints,
+    uniform,
+)
 from hiclr.datasets.preprocessing import presence
 
 __all__ = ["Exaggerate", "PoseMix", "mean_pose"]
@@ -60,7 +69,7 @@ class Exaggerate:
 
 
 @dataclass(frozen=True)
-class PoseMix:
+class PoseMix(MixesClips):
     """Start from somebody else's posture: the mean pose moves towards that of another clip of the batch.
 
     Every clip gets a partner and an amount from U(0, most), times strength. The movement itself stays. A person who is
@@ -68,8 +77,6 @@ class PoseMix:
 
     Args:
         most: largest amount at strength 1; at 1 the mean pose is all the partner's.
-
-    Needs the batch: a clip alone is its own partner and stays as it is.
     """
 
     most: float = 1.0
@@ -81,10 +88,8 @@ class PoseMix:
     def sample(self, shape: Shape, strength: float, generator: Generator) -> Params:
         """Draw {"partner": (N,) indices into the batch, "amount": (N,)}."""
         check_call(shape, strength)
-        count, device = shape[0], generator.device
-        step = torch.randint(1, max(count, 2), (count,), generator=generator, device=device)
-        amount = strength * uniform((count,), 0, self.most, generator)
-        return {"partner": (torch.arange(count, device=device) + step) % count, "amount": amount}
+        partner = self.partners(shape[0], generator)
+        return {"partner": partner, "amount": strength * uniform((shape[0],), 0, self.most, generator)}
 
     def apply(self, x: Tensor, params: Params) -> Tensor:
         """(N, 3, T, V, M) -> the same shape; x is not modified."""

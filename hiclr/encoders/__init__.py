@@ -3,7 +3,7 @@
 from hiclr.encoders.graph import hops_from, spatial_partition
 from hiclr.encoders.heads import linear_head, projection_head
 from hiclr.encoders.initial import Init, initialise
-from hiclr.encoders.persons import Persons, mean_over_persons
+from hiclr.encoders.persons import Persons, SkeletonEncoder, mean_over_persons
 from hiclr.encoders.released import load_released, released_names
 from hiclr.encoders.stgcn import STGCN
 from hiclr.encoders.tcn import TCN
@@ -14,6 +14,7 @@ __all__ = [
     "TCN",
     "Init",
     "Persons",
+    "SkeletonEncoder",
     "hops_from",
     "initialise",
     "linear_head",

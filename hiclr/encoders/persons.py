@@ -1,25 +1,17 @@
-"""Encode each person by itself and average: what every encoder of skeletons has in common."""
+"""What encoders of skeletons have in common: each person is encoded by itself, then the mean is taken."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from hiclr.encoders.initial import Init
 from hiclr.errors import InputError
 from hiclr.skeleton import Layout
 
-__all__ = ["Persons", "check_clips", "mean_over_persons"]
+__all__ = ["Persons", "SkeletonEncoder", "check_sizes", "mean_over_persons"]
 
 Persons = Literal["present", "all"]
-
-
-def check_clips(x: Tensor, layout: Layout) -> None:
-    """Refuse what is no batch of clips (N, 3, T, V, M) of this layout."""
-    if x.dim() != 5 or x.shape[1] != 3 or x.shape[3] != layout.num_joints:
-        raise InputError(
-            f"The encoder wants clips (N, 3, T, {layout.num_joints}, M) in the layout {layout.name!r}; "
-            f"it got {tuple(x.shape)}."
-        )
 
 
 def mean_over_persons(encode: Callable[[Tensor], Tensor], x: Tensor, persons: Persons) -> Tensor:
@@ -46,3 +38,52 @@ def mean_over_persons(encode: Callable[[Tensor], Tensor], x: Tensor, persons: Pe
     # written to their own slots, then summed: the order of additions is fixed on every device
     slots = encoded.new_zeros(clips * people, encoded.shape[1]).index_copy(0, kept, encoded)
     return slots.view(clips, people, -1).sum(dim=1) / present.sum(dim=1, keepdim=True)
+
+
+def check_sizes(channels: int, features: int, kernel: int, dropout: float, persons: str, init: str) -> None:
+    """Refuse settings that no encoder can be made of.
+
+    Raises:
+        InputError: a size that is no positive number, an even kernel, a dropout outside [0, 1), an unknown choice.
+    """
+    for name, value in {"channels": channels, "features": features, "kernel": kernel}.items():
+        if value < 1:
+            raise InputError(f"{name} must be at least 1; it is {value}.")
+    if kernel % 2 == 0:
+        raise InputError(f"kernel must be odd, so that it has a middle frame; it is {kernel}.")
+    if not 0 <= dropout < 1:
+        raise InputError(f"dropout must be in [0, 1); it is {dropout}.")
+    for name, choice, choices in (("persons", persons, get_args(Persons)), ("init", init, get_args(Init))):
+        if choice not in choices:
+            raise InputError(f"{name} must be one of {', '.join(choices)}; it is {choice!r}.")
+
+
+class SkeletonEncoder(nn.Module):
+    """(N, 3, T, V, M) -> (N, D); a subclass says in `encode` what is done with one person.
+
+    Args:
+        layout: gives V.
+        features: D.
+        persons: see `mean_over_persons`.
+    """
+
+    def __init__(self, layout: Layout, features: int, persons: Persons) -> None:
+        super().__init__()
+        self.layout, self.features, self.persons = layout, features, persons
+
+    def encode(self, rows: Tensor) -> Tensor:
+        """(R, T, V, 3) one person per row -> (R, D)."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, T, V, M) positions in metres, absent persons zero -> (N, D) features.
+
+        Raises:
+            InputError: x has another shape, or another V than the layout.
+        """
+        if x.dim() != 5 or x.shape[1] != 3 or x.shape[3] != self.layout.num_joints:
+            raise InputError(
+                f"The encoder wants clips (N, 3, T, {self.layout.num_joints}, M) in the layout {self.layout.name!r}; "
+                f"it got {tuple(x.shape)}."
+            )
+        return mean_over_persons(self.encode, x, self.persons)

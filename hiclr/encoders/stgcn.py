@@ -2,7 +2,7 @@
 
 import math
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +10,7 @@ from torch.nn.functional import linear
 
 from hiclr.encoders.graph import spatial_partition
 from hiclr.encoders.initial import Init, initialise
-from hiclr.encoders.persons import Persons, check_clips, mean_over_persons
-from hiclr.errors import InputError
+from hiclr.encoders.persons import Persons, SkeletonEncoder, check_sizes
 from hiclr.skeleton import Layout
 
 __all__ = ["STGCN", "Block", "GraphConvolution"]
@@ -109,7 +108,7 @@ class Block(nn.Module):
         return result
 
 
-class STGCN(nn.Module):
+class STGCN(SkeletonEncoder):
     """The ST-GCN of the HiCLR release: ten blocks, from any layout.
 
     Channels c, c, c, c, 2c, 2c, 2c, 4c, 4c, features; frames are halved where channels double. Batch norm over
@@ -142,9 +141,8 @@ class STGCN(nn.Module):
         init: Init = "default",
         reach: int | None = 1,
     ) -> None:
-        super().__init__()
-        _check(channels, features, kernel, dropout, persons, init)
-        self.layout, self.features, self.persons = layout, features, persons
+        check_sizes(channels, features, kernel, dropout, persons, init)
+        super().__init__(layout, features, persons)
         self.adjacency: Tensor
         self.register_buffer("adjacency", spatial_partition(layout, reach))
         groups, joints, _ = self.adjacency.shape
@@ -166,16 +164,7 @@ class STGCN(nn.Module):
         )
         initialise(self, init)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, T, V, M) positions in metres, absent persons zero -> (N, D) features.
-
-        Raises:
-            InputError: x has another shape, or another V than the layout.
-        """
-        check_clips(x, self.layout)
-        return mean_over_persons(self._encode, x, self.persons)
-
-    def _encode(self, rows: Tensor) -> Tensor:
+    def encode(self, rows: Tensor) -> Tensor:
         """(R, T, V, 3) one person per row -> (R, D)."""
         count, frames, joints, _ = rows.shape
         h = self.norm(rows.reshape(count * frames, joints * 3)).view(count, frames, joints, 3)
@@ -184,16 +173,3 @@ class STGCN(nn.Module):
             h = block(h, self.adjacency)
         pooled: Tensor = h.mean(dim=(2, 3))
         return pooled
-
-
-def _check(channels: int, features: int, kernel: int, dropout: float, persons: str, init: str) -> None:
-    for name, value in {"channels": channels, "features": features, "kernel": kernel}.items():
-        if value < 1:
-            raise InputError(f"{name} must be at least 1; it is {value}.")
-    if kernel % 2 == 0:
-        raise InputError(f"kernel must be odd, so that it has a middle frame; it is {kernel}.")
-    if not 0 <= dropout < 1:
-        raise InputError(f"dropout must be in [0, 1); it is {dropout}.")
-    for name, choice, choices in (("persons", persons, get_args(Persons)), ("init", init, get_args(Init))):
-        if choice not in choices:
-            raise InputError(f"{name} must be one of {', '.join(choices)}; it is {choice!r}.")

@@ -1,22 +1,17 @@
 """TCN: convolution over time alone, on all joints at once. For small sets, where a graph network learns too slowly."""
 
-from typing import get_args
-
 import torch
 from torch import Tensor, nn
 
+from hiclr.datasets.streams import motion
 from hiclr.encoders.initial import Init, initialise
-from hiclr.encoders.persons import Persons, check_clips, mean_over_persons
-from hiclr.errors import InputError
+from hiclr.encoders.persons import Persons, SkeletonEncoder, check_sizes
 from hiclr.skeleton import Layout
 
 __all__ = ["TCN"]
 
-_LAYERS = 4
-_STRIDES = (1, 2, 2, 1)
 
-
-class TCN(nn.Module):
+class TCN(SkeletonEncoder):
     """Four convolutions over time, each with batch norm and ReLU, on the coordinates and velocities of all joints.
 
     Channels c, c, features, features; frames are halved by the second and the third layer, then averaged.
@@ -46,42 +41,25 @@ class TCN(nn.Module):
         persons: Persons = "present",
         init: Init = "default",
     ) -> None:
-        super().__init__()
-        if min(channels, features, kernel) < 1 or kernel % 2 == 0:
-            raise InputError(
-                f"channels and features must be at least 1 and kernel odd; they are {channels}, {features}, {kernel}."
-            )
-        if persons not in get_args(Persons):
-            raise InputError(f"persons must be one of {', '.join(get_args(Persons))}; it is {persons!r}.")
-        self.layout, self.features, self.persons = layout, features, persons
+        check_sizes(channels, features, kernel, dropout, persons, init)
+        super().__init__(layout, features, persons)
         inputs = 6 * layout.num_joints
         self.norm = nn.BatchNorm1d(inputs)
         layers: list[nn.Module] = []
-        for number, outputs in enumerate((channels, channels, features, features)):
+        for outputs, stride in ((channels, 1), (channels, 2), (features, 2), (features, 1)):
             layers += [
-                nn.Conv1d(inputs, outputs, kernel, _STRIDES[number], kernel // 2, bias=False),
+                nn.Conv1d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
                 nn.BatchNorm1d(outputs),
                 nn.ReLU(inplace=True),
+                nn.Dropout(dropout),
             ]
-            layers += [nn.Dropout(dropout)] if number + 1 < _LAYERS else []
             inputs = outputs
-        self.layers = nn.Sequential(*layers)
+        self.layers = nn.Sequential(*layers[:-1])
         initialise(self, init)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, T, V, M) positions in metres, absent persons zero -> (N, D) features.
-
-        Raises:
-            InputError: x has another shape, or another V than the layout.
-        """
-        check_clips(x, self.layout)
-        return mean_over_persons(self._encode, x, self.persons)
-
-    def _encode(self, rows: Tensor) -> Tensor:
+    def encode(self, rows: Tensor) -> Tensor:
         """(R, T, V, 3) one person per row -> (R, D)."""
-        here = rows.ne(0).any(dim=3).any(dim=2)[:, :, None, None]
-        velocity = torch.zeros_like(rows)
-        velocity[:, :-1] = (rows[:, 1:] - rows[:, :-1]) * (here[:, 1:] & here[:, :-1])
+        velocity = motion(rows.permute(0, 3, 1, 2)[..., None])[..., 0].permute(0, 2, 3, 1)
         h = torch.cat([rows, velocity], dim=3).flatten(2).transpose(1, 2)  # (R, 6V, T)
         pooled: Tensor = self.layers(self.norm(h)).mean(dim=2)
         return pooled

@@ -45,10 +45,10 @@ def pretrain(train: SkeletonSet, config: PretrainConfig, run: Run) -> Iterator[R
 
     Yields:
         "epoch" (done), "step", "loss" and every term of it in nats, "ln_k" (the InfoNCE of an encoder that tells
-        nothing apart, for the queue's present filling), "knn_1" (%, nearest neighbour from
-        some subjects of the training set to the others; None where not measured),
-        "lr", "momentum", "queue_filled", "feature_std" (spread of the
-        projections: 1 even, 0 collapsed), "pretext_top1" (%, own key nearest), "clips_per_s", "seconds".
+        nothing apart, for the queue's present filling), "knn_1" (%, nearest neighbour from some
+        subjects of the training set to the others; None where not measured), "lr", "momentum", "queue_filled",
+        "feature_std" (spread of the projections: 1 even, 0 collapsed), "pretext_top1" (%, own key nearest),
+        "clips_per_s", "seconds".
 
     Raises:
         InputError: settings or data are not the run's, the loss or a gradient is not finite (epoch and clips are

@@ -11,7 +11,7 @@ from torch import nn
 
 from hiclr.datasets.base import SkeletonSet
 from hiclr.datasets.preprocessing import Preprocess
-from hiclr.encoders import STGCN, TCN, projection_head
+from hiclr.encoders import STGCN, TCN, SkeletonEncoder, projection_head
 from hiclr.errors import InputError
 from hiclr.momentum import HiCLRModel
 from hiclr.pretraining.config import PretrainConfig
@@ -38,7 +38,7 @@ def preprocess_of(config: PretrainConfig) -> Preprocess:
 _ENCODERS: dict[str, type[STGCN | TCN]] = {"stgcn": STGCN, "tcn": TCN}
 
 
-def build_networks(config: PretrainConfig, layout: Layout) -> tuple[STGCN | TCN, nn.Sequential]:
+def build_networks(config: PretrainConfig, layout: Layout) -> tuple[SkeletonEncoder, nn.Sequential]:
     """Encoder and projection head with the run's own initial weights; torch's global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(config.seed, "weights").initial_seed())

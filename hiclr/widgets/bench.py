@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from hiclr.augmentations import GrowingViews, Op, Params, PoseMix, SkeleAdaIN
+from hiclr.augmentations import GrowingViews, MixesClips, Op, Params
 from hiclr.datasets.base import SkeletonSet
 from hiclr.datasets.preprocessing import Preprocess
 from hiclr.datasets.streams import to_stream
@@ -215,7 +215,7 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
 
     def _load(self) -> None:
         rows = [self.clip.value]
-        if any(isinstance(op, SkeleAdaIN | PoseMix) for ops in self._growing.sets for op in ops):
+        if any(isinstance(op, MixesClips) for ops in self._growing.sets for op in ops):
             rows.append(self._partner(self.clip.value))
         x = self._set.clips(rows)
         self._clip = x if self._preprocess is None else self._preprocess.apply(x, self._layout)
