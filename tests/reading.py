@@ -4,7 +4,7 @@ import json
 import os
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from hiclr.datasets.readers.plan import Format, Options, Plan, RawClip
 from hiclr.datasets.readers.tree import open_tree
 from hiclr.errors import InputError
 
-CASES = Path(os.environ.get("HICLR_SHARED", Path(__file__).parents[2] / "shared")) / "cases"
+SHARED = Path(os.environ.get("HICLR_SHARED", Path(__file__).parents[2] / "shared"))
+CASES = SHARED / "cases"
 
 
 def case(name: str) -> tuple[Path, dict[str, Any]]:
@@ -27,6 +28,14 @@ def case(name: str) -> tuple[Path, dict[str, Any]]:
     return CASES / name, found
 
 
+def write_all(folder: Path, files: Mapping[str, str | bytes]) -> Path:
+    """Files by name, in folders where the name says so; the folder."""
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return folder
+
+
 def read_all(kind: Format, path: Path, options: Options | None = None) -> tuple[Plan, dict[str, RawClip | str]]:
     """(plan, name -> clip or the reason why it is none)."""
     tree = open_tree(path)
@@ -34,13 +43,21 @@ def read_all(kind: Format, path: Path, options: Options | None = None) -> tuple[
     return _read_found(kind.find(tree, options or Options()))
 
 
-def _read_found(plan: Plan) -> tuple[Plan, dict[str, RawClip | str]]:
-    clips: dict[str, RawClip | str] = {}
+def clips_and_faults(plan: Plan) -> tuple[dict[str, RawClip], dict[str, str]]:
+    """(clips by name, reasons by name)."""
+    clips, faults = {}, {}
     for found in plan.found:
         try:
             clips[found.name] = plan.read(found)
         except InputError as error:
-            clips[found.name] = str(error)
+            faults[found.name] = str(error)
+    return clips, faults
+
+
+def _read_found(plan: Plan) -> tuple[Plan, dict[str, RawClip | str]]:
+    clips: dict[str, RawClip | str] = {}
+    for part in clips_and_faults(plan):
+        clips |= part
     assert len(clips) == len(plan.found)  # no two of one name
     masks = plan.protocols(plan.found)
     assert all(mask.shape == (len(plan.found),) and mask.dtype == bool for mask in masks.values())

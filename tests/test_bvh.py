@@ -1,7 +1,6 @@
 """BVH files: positions worked by hand, the faults that exporters make, the Bandai files where they lie beside us."""
 
 import json
-import os
 import pickle
 import time
 import tracemalloc
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from mutations import mutate
+from reading import SHARED, clips_and_faults, write_all
 
 from hiclr.datasets.readers.bvh import FORMAT, layout_of
 from hiclr.datasets.readers.bvh_motion import read_figure, read_motion
@@ -20,8 +20,6 @@ from hiclr.datasets.readers.plan import Options, Plan, RawClip
 from hiclr.datasets.readers.tree import open_tree
 from hiclr.errors import InputError
 from hiclr.skeleton import BANDAI_21, match_layout
-
-SHARED = Path(os.environ.get("HICLR_SHARED", Path(__file__).parents[2] / "shared"))
 
 HEAD = """HIERARCHY
 ROOT Hips
@@ -59,26 +57,8 @@ def positions(text: str) -> np.ndarray:
     return read_motion(text.encode(), "x.bvh").positions
 
 
-def folder(tmp_path: Path, files: dict[str, str | bytes]) -> Path:
-    for name, content in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    return tmp_path
-
-
 def plan_of(path: Path, **options: Any) -> Plan:
     return FORMAT.find(open_tree(path), Options(**options))
-
-
-def read_all(plan: Plan) -> tuple[dict[str, RawClip], dict[str, str]]:
-    """(clips by name, reasons by name)."""
-    clips, faults = {}, {}
-    for found in plan.found:
-        try:
-            clips[found.name] = plan.read(found)
-        except InputError as error:
-            faults[found.name] = str(error)
-    return clips, faults
 
 
 def faults_of(tmp_path: Path, text: str) -> str:
@@ -180,7 +160,7 @@ def test_a_scenes_root_moves_the_body_and_is_no_joint(tmp_path: Path):
     motion = read_motion(bvh(f"100 0 0 0 0 0 {row}", head=head).encode(), "x.bvh")
     assert motion.figure.names == ("Hips", "Chest", "Hand")
     np.testing.assert_allclose(motion.positions, positions(bvh(row)) + np.float32([100, 0, 0]), atol=1e-4)
-    plan = plan_of(folder(tmp_path, {"x.bvh": bvh(f"100 0 0 0 0 0 {row}", head=head)}))
+    plan = plan_of(write_all(tmp_path, {"x.bvh": bvh(f"100 0 0 0 0 0 {row}", head=head)}))
     assert any("'joint_Root' carries the scene" in note for note in plan.notes)
 
 
@@ -252,7 +232,7 @@ def test_metres_come_out_of_any_unit_and_the_guess_is_said(tmp_path: Path, facto
     for offset in ("0 30 0", "0 10 0", "0 5 0"):  # 45 cm of bones
         numbers = " ".join(repr(float(v) * factor) for v in offset.split())
         head = head.replace(f"OFFSET {offset}", f"OFFSET {numbers}")
-    plan = plan_of(folder(tmp_path, {"x.bvh": bvh(" ".join(map(repr, row.tolist())), head=head)}))
+    plan = plan_of(write_all(tmp_path, {"x.bvh": bvh(" ".join(map(repr, row.tolist())), head=head)}))
     clip = plan.read(plan.found[0])
     assert clip.x.shape == (3, 1, 3, 1)
     assert clip.x.dtype == np.float32
@@ -261,13 +241,13 @@ def test_metres_come_out_of_any_unit_and_the_guess_is_said(tmp_path: Path, facto
 
 
 def test_positions_beyond_any_room_are_refused(tmp_path: Path):
-    _, faults = read_all(plan_of(folder(tmp_path, {"x.bvh": bvh(REST, REST.replace("90", "9e300"))})))
+    _, faults = clips_and_faults(plan_of(write_all(tmp_path, {"x.bvh": bvh(REST, REST.replace("90", "9e300"))})))
     assert "frame 1, joint 'Hips' lies inf m away" in faults["x"]
 
 
 def test_bandai_names_give_class_style_and_protocol(tmp_path: Path):
     names = ["dataset-2_walk-turn-left_active_001", "dataset-2_run_elderly_002", "dataset-2_run_normal_003"]
-    plan = plan_of(folder(tmp_path, {f"{name}.bvh": bvh(REST) for name in names} | {"other.bvh": bvh(REST)}))
+    plan = plan_of(write_all(tmp_path, {f"{name}.bvh": bvh(REST) for name in names} | {"other.bvh": bvh(REST)}))
     assert plan.classes is not None
     assert {found.name: plan.classes[int(found.label)] for found in plan.found} == {
         names[0]: "walk-turn-left", names[1]: "run", names[2]: "run",
@@ -280,7 +260,7 @@ def test_bandai_names_give_class_style_and_protocol(tmp_path: Path):
 
 def test_other_styles_are_numbered_and_make_no_protocol(tmp_path: Path):
     files = {f"dataset-2_run_{style}_001.bvh": bvh(REST) for style in ("elderly", "angry", "normal")}
-    plan = plan_of(folder(tmp_path, files))
+    plan = plan_of(write_all(tmp_path, files))
     assert [found.ids["style"] for found in plan.found] == [0, 1, 2]
     assert not plan.protocols(plan.found)
     assert "style: 0 is 'angry', 1 is 'elderly', 2 is 'normal'" in plan.notes
@@ -288,7 +268,7 @@ def test_other_styles_are_numbered_and_make_no_protocol(tmp_path: Path):
 
 def test_a_pattern_gives_class_and_ids(tmp_path: Path):
     files = {f"{name}.bvh": bvh(REST) for name in ("S02_kick_1", "S10_jump_1", "S02_jump_2", "calibration")}
-    plan = plan_of(folder(tmp_path, files), pattern=r"S(?P<subject>\d+)_(?P<class>[a-z]+)")
+    plan = plan_of(write_all(tmp_path, files), pattern=r"S(?P<subject>\d+)_(?P<class>[a-z]+)")
     assert plan.classes == ("jump", "kick")
     assert [(found.name, found.label, found.ids) for found in plan.found] == [
         ("S02_jump_2", 0, {"subject": 2}), ("S02_kick_1", 1, {"subject": 2}), ("S10_jump_1", 0, {"subject": 10}),
@@ -303,12 +283,12 @@ def test_a_pattern_gives_class_and_ids(tmp_path: Path):
 
 
 def test_numbers_as_classes_are_in_the_order_of_their_size(tmp_path: Path):
-    plan = plan_of(folder(tmp_path, {f"a{i}.bvh": bvh(REST) for i in (1, 2, 10)}), pattern=r"a(?P<class>\d+)")
+    plan = plan_of(write_all(tmp_path, {f"a{i}.bvh": bvh(REST) for i in (1, 2, 10)}), pattern=r"a(?P<class>\d+)")
     assert plan.classes == ("1", "2", "10")
 
 
 def test_without_a_pattern_folders_are_classes_or_there_is_one(tmp_path: Path):
-    plan = plan_of(folder(tmp_path, {"walk/001.bvh": bvh(REST), "run/001.bvh": bvh(REST), "run/note.txt": "x"}))
+    plan = plan_of(write_all(tmp_path, {"walk/001.bvh": bvh(REST), "run/001.bvh": bvh(REST), "run/note.txt": "x"}))
     assert plan.classes == ("run", "walk")
     assert [(found.name, found.label) for found in plan.found] == [("run/001", 0), ("walk/001", 1)]
     assert any("folder's name" in note for note in plan.notes)
@@ -321,7 +301,7 @@ def test_without_a_pattern_folders_are_classes_or_there_is_one(tmp_path: Path):
 def test_the_first_whole_file_rules_the_joints(tmp_path: Path):
     shorter = HEAD.replace("Chest", "Back")
     files = {"a.bvh": b"", "b.bvh": bvh(REST), "c.bvh": bvh(REST, head=shorter), "d.bvh": bvh(REST, REST)}
-    clips, faults = read_all(plan_of(folder(tmp_path, files)))
+    clips, faults = clips_and_faults(plan_of(write_all(tmp_path, files)))
     assert {name: clip.x.shape for name, clip in clips.items()} == {"b": (3, 1, 3, 1), "d": (3, 2, 3, 1)}
     assert "a.bvh is empty" in faults["a"]
     assert "c.bvh has 'Back' as joint 1, not 'Chest' as b.bvh" in faults["c"]
@@ -329,7 +309,7 @@ def test_the_first_whole_file_rules_the_joints(tmp_path: Path):
 
 def test_a_layout_given_chooses_joints_by_name(tmp_path: Path):
     given = match_layout(["Hand", "Hips"], [1, -1], "two")
-    plan = plan_of(folder(tmp_path, {"x.bvh": bvh("0 90 0 0 0 0 0 0 0 0 0")}), layout=given)
+    plan = plan_of(write_all(tmp_path, {"x.bvh": bvh("0 90 0 0 0 0 0 0 0 0 0")}), layout=given)
     assert plan.layout is given
     np.testing.assert_allclose(plan.read(plan.found[0]).x[1, 0, :, 0], [1.3, 0.9], atol=1e-6)
     with pytest.raises(InputError, match="has no joint 'Spine', which layout 'bandai21' wants"):
@@ -359,10 +339,10 @@ def test_a_zip_file_is_read_from_the_inside_and_a_plan_travels(tmp_path: Path):
 
 
 def test_only_bvh_files_are_found(tmp_path: Path):
-    assert not FORMAT.detects(open_tree(folder(tmp_path, {"notes.txt": "HIERARCHY of needs", "x.skeleton": "1"})))
+    assert not FORMAT.detects(open_tree(write_all(tmp_path, {"notes.txt": "HIERARCHY of needs", "x.skeleton": "1"})))
     with pytest.raises(InputError, match=r"no file whose name ends in \.bvh"):
         plan_of(tmp_path)
-    assert FORMAT.detects(open_tree(folder(tmp_path, {"deep/in/A.BVH": bvh(REST)})))
+    assert FORMAT.detects(open_tree(write_all(tmp_path, {"deep/in/A.BVH": bvh(REST)})))
 
 
 def test_faulty_files_give_a_clip_or_a_reason(tmp_path: Path):
@@ -393,7 +373,7 @@ def case(name: str) -> tuple[dict[str, Any], dict[str, RawClip], dict[str, str]]
     if not path.is_dir():
         pytest.skip(f"no cases beside the project: {path} (HICLR_SHARED names another place)")
     expected = json.loads((path / "expected.json").read_text(encoding="utf-8"))
-    return expected["values"], *read_all(plan_of(path))
+    return expected["values"], *clips_and_faults(plan_of(path))
 
 
 @pytest.mark.real

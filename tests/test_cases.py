@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 import re
 import tempfile
 import warnings
@@ -13,25 +12,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import reading
 import torch
+from reading import CASES, assert_said
 
 from hiclr.datasets import Preprocess, SkeletonSet, convert, diagnose, motion, open_set, report_text, resample
 from hiclr.errors import InputError
 
-SHARED = Path(os.environ.get("HICLR_SHARED", Path(__file__).parents[2] / "shared"))
-CASES = SHARED / "cases"
 SKELETONS = ("N02", "N05", "N06", "N08", "N09", "N12", "N13", "N15", "N17")
 SETS = ("Z01", "Z02", "Z04", "Z06")
-LATER = ("P02", "P03", "K01", "K03", "K06", "K07", "R01", "R02", "R05", "B02", "B04", "B06", "B08", "V01")
+OTHERS = ("P02", "P03", "K01", "K03", "K06", "K07", "R01", "R02", "R05", "B02", "B04", "B06", "B08", "V01")
 
 pytestmark = pytest.mark.real
 
 
-def expected(case: str) -> dict[str, Any]:
-    if not (CASES / case).is_dir():
-        pytest.skip(f"no cases beside the project: {CASES} (HICLR_SHARED names another place)")
-    found: dict[str, Any] = json.loads((CASES / case / "expected.json").read_text(encoding="utf-8"))
-    return found
+def expected(name: str) -> dict[str, Any]:
+    return reading.case(name)[1]
 
 
 def prepared(case: str, tmp_path: Path) -> tuple[dict[str, Any], dict[str, Any], SkeletonSet]:
@@ -43,11 +39,6 @@ def prepared(case: str, tmp_path: Path) -> tuple[dict[str, Any], dict[str, Any],
 
 def joint(clips: SkeletonSet, clip: int, frame: int, index: int, person: int = 0) -> np.ndarray:
     return np.asarray(clips.x[clip][:, frame, index, person])
-
-
-def assert_said(wanted: dict[str, Any], text: str) -> None:
-    for words in wanted["say"]:
-        assert any(word.lower() in text.lower() for word in words), f"none of {words} in: {text}"
 
 
 def answers(path: Path) -> tuple[str, SkeletonSet | None]:
@@ -167,7 +158,7 @@ def test_what_is_not_finite_is_named_by_frame_and_joint():
     assert all(name in said for name in values["implausible"])
 
 
-@pytest.mark.parametrize("case", LATER)
+@pytest.mark.parametrize("case", OTHERS)
 def test_other_formats_end_as_reported(case: str, tmp_path: Path):
     """The outcome and what is said; positions are compared in the tests of each reader."""
     wanted = expected(case)

@@ -1,7 +1,6 @@
 """Text files of the first Kinect: worked by hand, damaged, and the real ones where they lie beside us."""
 
 import json
-import os
 import pickle
 import time
 import warnings
@@ -13,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 from mutations import mutate
+from reading import SHARED, clips_and_faults, write_all
 
 from hiclr.datasets.readers.kinect import FORMAT, MSR_ACTIONS, UT_ACTIONS, read_intervals
-from hiclr.datasets.readers.plan import Options, Plan, RawClip
+from hiclr.datasets.readers.plan import Options, Plan
 from hiclr.datasets.readers.tree import open_tree
 from hiclr.errors import InputError
 from hiclr.skeleton import BANDAI_21, KINECT_20_MSR, KINECT_20_SDK
 
-SHARED = Path(os.environ.get("HICLR_SHARED", Path(__file__).parents[2] / "shared"))
 MSR = "a03_s02_e01_skeleton3D.txt"
 LABELS = """s01_e01
 walk: 10 14
@@ -51,26 +50,8 @@ def ut(numbers: Sequence[int], points: np.ndarray) -> str:
     )
 
 
-def folder(tmp_path: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text, newline="")
-    return tmp_path
-
-
 def plan_of(path: Path, **options: Any) -> Plan:
     return FORMAT.find(open_tree(path), Options(**options))
-
-
-def read_all(plan: Plan) -> tuple[dict[str, RawClip], dict[str, str]]:
-    """(clips by name, reasons by name)."""
-    clips, faults = {}, {}
-    for found in plan.found:
-        try:
-            clips[found.name] = plan.read(found)
-        except InputError as error:
-            faults[found.name] = str(error)
-    return clips, faults
 
 
 def as_clip(points: np.ndarray) -> np.ndarray:
@@ -80,7 +61,7 @@ def as_clip(points: np.ndarray) -> np.ndarray:
 def test_msr_files_are_read_to_the_last_digit_without_their_empty_frames(tmp_path: Path):
     points = body(np.random.default_rng(0), 7)
     points[[1, 3, 4]] = 0
-    plan = plan_of(folder(tmp_path, {MSR: msr(points)}))
+    plan = plan_of(write_all(tmp_path, {MSR: msr(points)}))
     clip = plan.read(plan.found[0])
     np.testing.assert_array_equal(clip.x, as_clip(points[[0, 2, 5, 6]]))
     assert clip.notes == ("3 of 7 frames are all zero and dropped",)
@@ -93,7 +74,8 @@ def test_msr_files_are_read_to_the_last_digit_without_their_empty_frames(tmp_pat
 def test_line_ends_marks_and_blank_lines_make_no_difference(tmp_path: Path):
     text = msr(body(np.random.default_rng(0), 2))
     forms = {1: text, 2: "\ufeff" + text.replace("\n", "\r\n") + "\r\n\r\n", 3: text.replace("\n", "\r").strip()}
-    clips, _ = read_all(plan_of(folder(tmp_path, {f"a01_s01_e0{i}_skeleton3D.txt": t for i, t in forms.items()})))
+    write_all(tmp_path, {f"a01_s01_e0{i}_skeleton3D.txt": t for i, t in forms.items()})
+    clips, _ = clips_and_faults(plan_of(tmp_path))
     assert len(clips) == 3
     for clip in clips.values():
         np.testing.assert_array_equal(clip.x, clips["a01_s01_e01"].x)
@@ -112,7 +94,7 @@ def test_damaged_msr_files_are_named_with_what_was_wanted(tmp_path: Path):
         "far": "".join([*lines[:45], "1 2 99999 1\n", *lines[46:]]),
     }
     files = {f"a01_s01_e{i:02d}_skeleton3D.txt": text for i, text in enumerate(damaged.values())}
-    clips, faults = read_all(plan_of(folder(tmp_path, files | {MSR: text})))
+    clips, faults = clips_and_faults(plan_of(write_all(tmp_path, files | {MSR: text})))
     assert list(clips) == ["a03_s02_e01"]  # the others stop nobody
     said = dict(zip(damaged, faults.values(), strict=True))
     assert "127 lines, which is no multiple of the 20 joints" in said["cut"]
@@ -130,7 +112,7 @@ def test_what_is_no_msr_clip_is_listed(tmp_path: Path):
     text = msr(body(np.random.default_rng(0), 1))
     files = {MSR: text, f"again/{MSR}": text, "a21_s01_e01_skeleton3D.txt": text, "a03_s02_e01_skeleton.txt": text,
              "a03_s02_e01_skeleton3D (1).txt": text, "readme.txt": "hello"}  # fmt: skip
-    plan = plan_of(folder(tmp_path, files))
+    plan = plan_of(write_all(tmp_path, files))
     assert len(plan.found) == 1
     reasons = {skipped.file: (skipped.reason, skipped.harmless) for skipped in plan.skipped}
     assert len(reasons) == 5
@@ -142,7 +124,7 @@ def test_what_is_no_msr_clip_is_listed(tmp_path: Path):
 
 def test_even_subjects_are_the_test_part(tmp_path: Path):
     text = msr(body(np.random.default_rng(0), 1))
-    plan = plan_of(folder(tmp_path, {f"a01_s{i:02d}_e01_skeleton3D.txt": text for i in range(1, 11)}))
+    plan = plan_of(write_all(tmp_path, {f"a01_s{i:02d}_e01_skeleton3D.txt": text for i in range(1, 11)}))
     assert plan.protocols(plan.found)["cross-subject"].tolist() == [i % 2 == 0 for i in range(1, 11)]
     assert plan.protocols(plan.found[3:4])["cross-subject"].tolist() == [True]
 
@@ -151,8 +133,8 @@ def test_utkinect_intervals_count_both_ends_and_repeated_frames_once(tmp_path: P
     numbers = [8, 10, 12, 12, 14, 16, 20, 22, 24, 30]
     points = body(np.random.default_rng(0), len(numbers))
     points[7] = 0
-    plan = plan_of(folder(tmp_path, {"joints_s01_e01.txt": ut(numbers, points), "actionLabel.txt": LABELS}))
-    clips, faults = read_all(plan)
+    plan = plan_of(write_all(tmp_path, {"joints_s01_e01.txt": ut(numbers, points), "actionLabel.txt": LABELS}))
+    clips, faults = clips_and_faults(plan)
     assert not faults
     np.testing.assert_array_equal(clips["s01_e01_walk"].x, as_clip(points[[1, 2, 4]]))
     np.testing.assert_array_equal(clips["s01_e01_sitDown"].x, as_clip(points[[6, 8]]))
@@ -186,7 +168,7 @@ def test_intervals_that_can_hardly_be_meant_are_said(tmp_path: Path):
     labels = "".join(f"s{i:02d}_e01\npush: 100 110\n" for i in range(3, 9))
     labels += "s01_e01\npush: 100 400\nthrow: 200 240\npull: 400 420\nwalk: 500 600\n"
     text = ut([100, 210, 300, 410, 550], body(np.random.default_rng(0), 5))
-    notes = " ".join(plan_of(folder(tmp_path, {"joints_s01_e01.txt": text, "actionLabel.txt": labels})).notes)
+    notes = " ".join(plan_of(write_all(tmp_path, {"joints_s01_e01.txt": text, "actionLabel.txt": labels})).notes)
     assert "s01_e01 push 100-400 is 301 frames long where the median push has 11" in notes
     assert "s01_e01 push 100-400 contains s01_e01 throw 200-240" in notes
     assert "overlap or touch: s01_e01 push 100-400 and s01_e01 pull 400-420;" in notes
@@ -197,9 +179,8 @@ def test_damaged_recordings_cost_the_clips_that_they_touch(tmp_path: Path):
     lines = ut([10, 12, 20, 22, 30], body(np.random.default_rng(0), 5)).splitlines(keepends=True)
 
     def faults(*damaged: str) -> dict[str, str]:
-        return read_all(plan_of(folder(tmp_path, {"joints_s01_e01.txt": "".join(damaged), "actionLabel.txt": LABELS})))[
-            1
-        ]
+        write_all(tmp_path, {"joints_s01_e01.txt": "".join(damaged), "actionLabel.txt": LABELS})
+        return clips_and_faults(plan_of(tmp_path))[1]
 
     assert not faults(*lines)
     torn = faults(*lines[:2], lines[2][:300], "\n", *lines[3:])
@@ -218,15 +199,15 @@ def test_damaged_recordings_cost_the_clips_that_they_touch(tmp_path: Path):
 
 def test_labels_may_lie_elsewhere_and_must_be_somewhere(tmp_path: Path):
     text = ut([10, 12], body(np.random.default_rng(0), 2))
-    home = folder(tmp_path / "joints", {"joints_s02_e01.txt": text})
+    home = write_all(tmp_path / "joints", {"joints_s02_e01.txt": text})
     with pytest.raises(InputError, match=r"holds no actionLabel\.txt"):
         plan_of(home)
-    folder(tmp_path, {"labels.txt": LABELS})
+    write_all(tmp_path, {"labels.txt": LABELS})
     plan = plan_of(home, labels=str(tmp_path / "labels.txt"))
     assert [found.name for found in plan.found] == ["s02_e01_walk"]
     with pytest.raises(InputError, match="There is no label file"):
         plan_of(home, labels=str(tmp_path / "none.txt"))
-    folder(home, {"actionLabel.txt": "s09_e09\nwalk: 1 2\n"})
+    write_all(home, {"actionLabel.txt": "s09_e09\nwalk: 1 2\n"})
     with pytest.raises(InputError, match="names no action of the recordings"):
         plan_of(home)
 
@@ -234,7 +215,7 @@ def test_labels_may_lie_elsewhere_and_must_be_somewhere(tmp_path: Path):
 def test_actions_of_another_list_are_classes_in_sorted_order(tmp_path: Path):
     labels = "s01_e01\nwalk: 10 10\ndance: 12 12\n"
     text = ut([10, 12], body(np.random.default_rng(0), 2))
-    plan = plan_of(folder(tmp_path, {"joints_s01_e01.txt": text, "actionLabel.txt": labels}))
+    plan = plan_of(write_all(tmp_path, {"joints_s01_e01.txt": text, "actionLabel.txt": labels}))
     assert plan.classes == ("dance", "walk")
     assert [found.label for found in plan.found] == [1, 0]
     assert not plan.published
@@ -243,7 +224,7 @@ def test_actions_of_another_list_are_classes_in_sorted_order(tmp_path: Path):
 def test_notes_and_other_text_files_are_nothing(tmp_path: Path):
     files = {"notes.txt": "a01", "a01_s01_e01_skeleton.txt": "1", "0002-L.txt": "1 2 3", "joints.txt": "1",
              "a1_s1_e1_skeleton3D.txt": "1", "actionLabel.txt": LABELS}  # fmt: skip
-    tree = open_tree(folder(tmp_path, files))
+    tree = open_tree(write_all(tmp_path, files))
     assert not FORMAT.detects(tree)
     with pytest.raises(InputError, match="holds neither"):
         FORMAT.find(tree, Options())
@@ -251,11 +232,11 @@ def test_notes_and_other_text_files_are_nothing(tmp_path: Path):
 
 def test_the_two_sets_are_not_mixed_and_a_layout_must_fit(tmp_path: Path):
     text = msr(body(np.random.default_rng(0), 1))
-    folder(tmp_path, {MSR: text})
+    write_all(tmp_path, {MSR: text})
     assert plan_of(tmp_path, layout=KINECT_20_SDK).layout is KINECT_20_SDK
     with pytest.raises(InputError, match="has 21 joints, these files have 20"):
         plan_of(tmp_path, layout=BANDAI_21)
-    folder(tmp_path, {"joints_s01_e01.txt": ""})
+    write_all(tmp_path, {"joints_s01_e01.txt": ""})
     with pytest.raises(InputError, match="Prepare each from a folder of its own"):
         plan_of(tmp_path)
 
@@ -278,7 +259,7 @@ def test_faulty_files_give_clips_or_reasons(tmp_path: Path, kind: str):
     whole = {"actionLabel.txt": LABELS, "joints_s01_e01.txt": ut(range(10, 30, 2), points)}
     whole = {MSR: msr(points[:3])} if kind == "msr" else whole
     target = {"msr": MSR, "joints": "joints_s01_e01.txt", "labels": "actionLabel.txt"}[kind]
-    folder(tmp_path, whole)
+    write_all(tmp_path, whole)
     good = bad = 0
     for _ in range(300 if kind == "msr" else 150):
         (tmp_path / target).write_bytes(mutate(whole[target].encode(), rng))
@@ -286,7 +267,7 @@ def test_faulty_files_give_clips_or_reasons(tmp_path: Path, kind: str):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             try:
-                clips, faults = read_all(plan_of(tmp_path))
+                clips, faults = clips_and_faults(plan_of(tmp_path))
             except InputError:
                 bad += 1
                 continue
@@ -303,7 +284,7 @@ def test_reported_files_are_read_or_named():
         pytest.skip(f"no cases beside the project: {path} (HICLR_SHARED names another place)")
     values = json.loads((path / "expected.json").read_text(encoding="utf-8"))["values"]
     plan = plan_of(path)
-    clips, faults = read_all(plan)
+    clips, faults = clips_and_faults(plan)
     assert list(clips) == values["good"]
     x = clips[values["good"][0]].x[..., 0]
     assert x.shape[1] == values["frames_with_body"]

@@ -18,9 +18,9 @@ from hiclr.datasets.base import SkeletonSet
 from hiclr.datasets.files import check_target, is_folder, save_set, stream_set
 from hiclr.datasets.layout_files import read_layout
 from hiclr.datasets.preprocessing import RELEASED, Preprocess
-from hiclr.datasets.readers import FORMATS, Format
+from hiclr.datasets.readers import FORMATS, Format, find_format
 from hiclr.datasets.readers.ntu import PUBLISHED
-from hiclr.datasets.readers.plan import Found, Options, Plan, Skipped
+from hiclr.datasets.readers.plan import Found, Options, Plan, Skipped, common_ids, number_labels
 from hiclr.datasets.readers.tree import Tree, open_tree
 from hiclr.datasets.rows import ChangedRows
 from hiclr.datasets.spool import Record, Spool, SpooledRows, fingerprint
@@ -197,14 +197,14 @@ def _made(spool: Spool, source: str) -> Conversion:
         reasons = "; ".join(f"{s.file}: {s.reason}" for s in skipped[:10])
         raise _NoClipError(f"No clip of {source} could be converted. {reasons}")
     clips = [found for found, _, _ in kept]
-    y, classes = _labels(plan, clips)
+    y, classes = number_labels(clips, plan.found, plan.classes)
     made = SkeletonSet.from_arrays(
         SpooledRows(spool, [(record, segment) for _, record, segment in kept]),
         y,
         layout=plan.layout,
         classes=classes,
         names=[clip.name for clip in clips],
-        ids={key: np.array([clip.ids[key] for clip in clips], dtype=np.int64) for key in _ids(clips)},
+        ids=common_ids(clips),
         length=np.array([record.length for _, record, _ in kept], dtype=np.int64),
         protocols=plan.protocols(clips),
         source=source,
@@ -212,25 +212,6 @@ def _made(spool: Spool, source: str) -> Conversion:
     )
     notes = (*plan.notes, *_beside_published(made, plan.published))
     return Conversion(made, tuple(skipped), notes, tuple(dropped), {**PUBLISHED, **plan.published})
-
-
-def _labels(plan: Plan, clips: list[Found]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """(labels from 0, classes). Classes without a clip that could be read stay classes."""
-    labels = [clip.label for clip in plan.found]
-    if plan.classes is not None:
-        classes = plan.classes
-    elif all(isinstance(label, int) for label in labels):
-        classes = tuple(map(str, range(max(int(label) for label in labels) + 1)))
-    else:
-        classes = tuple(sorted({str(label) for label in labels}))
-    index = {name: number for number, name in enumerate(classes)}
-    y = [clip.label if isinstance(clip.label, int) else index[clip.label] for clip in clips]
-    return np.array(y, dtype=np.int64), classes
-
-
-def _ids(clips: list[Found]) -> list[str]:
-    """The ids that every clip has."""
-    return [key for key in clips[0].ids if all(key in clip.ids for clip in clips)]
 
 
 def _beside_published(clips: SkeletonSet, published: Mapping[str, tuple[int, int]]) -> list[str]:
@@ -247,13 +228,13 @@ def _beside_published(clips: SkeletonSet, published: Mapping[str, tuple[int, int
 
 
 def _format(tree: Tree, name: str | None) -> Format:
-    for kind in FORMATS:
-        if kind.name == name or (name is None and kind.detects(tree)):
-            return kind
-    known = ", ".join(kind.name for kind in FORMATS)
-    raise InputError(
-        f"{tree.path} is of no known format (asked for: {name or 'any'}; known: npz, folder of npy, {known})."
-    )
+    kind = find_format(tree, name)
+    if kind is None:
+        known = ", ".join(kind.name for kind in FORMATS)
+        raise InputError(
+            f"{tree.path} is of no known format (asked for: {name or 'any'}; known: npz, folder of npy, {known})."
+        )
+    return kind
 
 
 def _without(tree: Tree, paths: tuple[Path, ...]) -> Tree:

@@ -21,12 +21,12 @@ from hiclr.errors import InputError
 from hiclr.skeleton import LAYOUTS, NTU_25, Layout, match_layout
 
 __all__ = [
-    "FARTHEST",
     "Opened",
     "check_positions",
     "check_target",
     "from_mapping",
     "is_folder",
+    "no_positions",
     "open_folder",
     "open_npz",
     "save_set",
@@ -44,6 +44,14 @@ _SPLITS = {
 }
 FARTHEST = 1e4  # metres; beyond it lies no room, only a broken file
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file in an npz: the same set has the same bytes on another day
+
+
+def no_positions(x: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Where numbers are no positions in metres: too far, infinite or NaN; None where all are positions."""
+    with np.errstate(invalid="ignore"):
+        if x.max(initial=0) < FARTHEST and x.min(initial=0) > -FARTHEST:  # NaN fails both
+            return None
+        return np.asarray(~(np.abs(x) < FARTHEST))  # NaN is not smaller either
 
 
 @dataclass(frozen=True)
@@ -342,12 +350,10 @@ def _checked(clips: SkeletonSet, source: str) -> Iterator[NDArray[np.float32]]:
 
 def _faults(clips: SkeletonSet, start: int, block: NDArray[np.float32]) -> list[str]:
     """What is no position in the clips from `start` on, one line for each clip."""
-    highest, lowest = block.max(initial=0), block.min(initial=0)  # NaN where there is one
-    if highest < FARTHEST and lowest > -FARTHEST:
+    wrong = no_positions(block)
+    if wrong is None:
         return []
     faults = []
-    with np.errstate(invalid="ignore"):
-        wrong = ~(np.abs(block) < FARTHEST)
     for clip in np.flatnonzero(wrong.any(axis=(1, 2, 3, 4))):
         at = np.argwhere(wrong[clip])[0]
         frame, joint, value = int(at[1]), int(at[2]), block[clip][tuple(at)]

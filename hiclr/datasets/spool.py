@@ -30,7 +30,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from hiclr.datasets.files import FARTHEST
+from hiclr.datasets.files import no_positions
 from hiclr.datasets.preprocessing import Preprocess
 from hiclr.datasets.readers.plan import Found, Plan, RawClip
 from hiclr.datasets.rows import StoredRows
@@ -347,10 +347,9 @@ def _whole(x: NDArray[Any], joints: int, persons: int) -> NDArray[np.float32]:
     if x.ndim != 4 or x.shape[0] != 3 or x.shape[1] < 1 or x.shape[2] != joints or not 1 <= x.shape[3] <= persons:
         raise InputError(f"(3, T, {joints}, {persons}) is wanted, the clip is {x.shape}.")
     x = np.ascontiguousarray(x, dtype=np.float32)
-    with np.errstate(invalid="ignore"):
-        wrong = np.argwhere(~(np.abs(x) < FARTHEST))
-    if len(wrong):
-        axis, frame, joint, person = (int(i) for i in wrong[0])
+    wrong = no_positions(x)
+    if wrong is not None:
+        axis, frame, joint, person = (int(i) for i in np.argwhere(wrong)[0])
         value = x[axis, frame, joint, person]
         raise InputError(f"frame {frame}, joint {joint} is {value}: no position in metres.")
     return x if x.shape[3] == persons else np.pad(x, [(0, 0), (0, 0), (0, 0), (0, persons - x.shape[3])])

@@ -25,7 +25,7 @@ from hiclr.datasets.doctor.sources import PlanSource, SetSource, Source
 from hiclr.datasets.doctor.twins import Twins, name_findings
 from hiclr.datasets.doctor.values import Absent, Frozen, NotFinite
 from hiclr.datasets.files import Opened, is_folder, open_folder, open_npz
-from hiclr.datasets.readers import FORMATS
+from hiclr.datasets.readers import FORMATS, find_format
 from hiclr.datasets.readers.plan import Options
 from hiclr.datasets.readers.tree import open_tree
 from hiclr.datasets.synthetic import synthetic
@@ -79,9 +79,9 @@ def _look_at(path: Path | str) -> tuple[dict[str, str], list[Finding]]:
     if place.suffix == ".npz":
         return _look_at_opened(open_npz(place, check=False))
     tree = open_tree(place)
-    for kind in FORMATS:
-        if kind.detects(tree):
-            return examine(PlanSource(kind.find(tree, Options())))
+    kind = find_format(tree)
+    if kind is not None:
+        return examine(PlanSource(kind.find(tree, Options())))
     if place.suffix in (".npy", ".pkl"):
         y = read_labels(place)
         return {"labels": f"{len(y):,}"}, label_findings(y)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hiclr.datasets.base import Ids
 from hiclr.datasets.doctor.finding import Finding
-from hiclr.datasets.files import FARTHEST
+from hiclr.datasets.files import no_positions
 from hiclr.skeleton import Layout
 
 __all__ = ["Block", "Check", "Facts", "ends", "spans"]
@@ -73,10 +73,7 @@ class Block:
     @cached_property
     def wrong(self) -> Mask | None:
         """Where positions are no positions, shaped as `raw`; None where all are."""
-        with np.errstate(invalid="ignore"):
-            if float(self.raw.max()) < FARTHEST and float(self.raw.min()) > -FARTHEST:  # NaN fails both
-                return None
-            return np.asarray(~(np.abs(self.raw) < FARTHEST))
+        return no_positions(self.raw)
 
     @cached_property
     def x(self) -> Floats:

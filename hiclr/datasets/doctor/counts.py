@@ -1,6 +1,5 @@
 """The clips beside those that were published, with the two lists of NTU clips without a usable skeleton."""
 
-import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -8,14 +7,13 @@ from numpy.typing import NDArray
 
 from hiclr.datasets.doctor.bodies import Facts
 from hiclr.datasets.doctor.finding import Finding, Place, grouped
-from hiclr.datasets.readers.ntu import PUBLISHED, ntu_protocols
+from hiclr.datasets.readers.ntu import NAME, PUBLISHED, NtuName, ntu_protocols
 from hiclr.datasets.readers.ntu_missing import missing_names
 
 __all__ = ["count_findings", "missing_parts"]
 
-_NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
 _LATER = frozenset(f"S028C00{camera}P087R001A061" for camera in (1, 2, 3))  # came to the list on 2019-07-16
-_SETUPS_60, _ACTIONS_60 = 17, 60
+_ACTIONS_60 = 60
 _WHOLE = 0.99  # of the published clips: from here on results compare
 _SAMPLE = 0.2  # below it nobody takes it for the whole archive
 
@@ -24,14 +22,14 @@ Parts = tuple[int, int]
 
 def missing_parts(names: Sequence[str]) -> dict[str, Parts]:
     """How many clips with these NTU names fall into (train, test) of each protocol of NTU 60 and NTU 120."""
-    numbers = np.array([list(map(int, match.groups())) for name in names if (match := _NAME.fullmatch(name))])
-    numbers = numbers.reshape(-1, 5).astype(np.int64)
-    first = numbers[(numbers[:, 0] <= _SETUPS_60) & (numbers[:, 4] <= _ACTIONS_60)]
-    return {**_parts(first, larger=False), **_parts(numbers, larger=True)}
+    clips = [known for name in names if (known := NtuName.from_match(NAME.fullmatch(name)))]
+    return {**_parts([clip for clip in clips if not clip.is_120], larger=False), **_parts(clips, larger=True)}
 
 
-def _parts(numbers: NDArray[np.int64], larger: bool) -> dict[str, Parts]:
-    setup, camera, performer, _, _ = numbers.T
+def _parts(clips: Sequence[NtuName], larger: bool) -> dict[str, Parts]:
+    performer, camera, setup = (
+        np.array([clip.ids[key] for clip in clips], dtype=np.int64) for key in ("subject", "camera", "setup")
+    )
     masks = ntu_protocols(performer, camera, setup, larger)
     return {name: (int((~test).sum()), int(test.sum())) for name, test in masks.items()}
 
@@ -52,7 +50,7 @@ def count_findings(facts: Facts) -> list[Finding]:
 def _on_the_list(facts: Facts) -> tuple[list[Finding], list[str]]:
     """Clips of the missing list that are in the set."""
     known = missing_names()
-    listed = sorted({m[0] for name in facts.names if (m := _NAME.search(name)) and m[0] in known})
+    listed = sorted({m[0] for name in facts.names if (m := NAME.search(name)) and m[0] in known})
     if not listed or set(listed) <= _LATER:
         return [], listed
     what = f"{len(listed):,} clips are on the published list of 535 without a usable skeleton"

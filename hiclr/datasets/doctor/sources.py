@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hiclr.datasets.base import SkeletonSet
 from hiclr.datasets.doctor.bodies import Block, Facts
 from hiclr.datasets.doctor.finding import Finding, Place, grouped
-from hiclr.datasets.readers.plan import Found, Plan, RawClip
+from hiclr.datasets.readers.plan import Found, Plan, RawClip, common_ids, number_labels
 from hiclr.errors import InputError
 
 __all__ = ["PlanSource", "SetSource", "Source"]
@@ -160,9 +160,8 @@ class PlanSource(Source):
         if not self.read:
             reasons = "; ".join(map(str, self.reasons[:10]))
             raise InputError(f"No clip of {self.plan.source} could be read. {reasons}")
-        y, classes = _numbered(self.read, self.plan.classes)
-        keys = set.intersection(*(set(found.ids) for found in self.read))
-        ids = {key: np.array([found.ids[key] for found in self.read], dtype=np.int64) for key in sorted(keys)}
+        y, classes = number_labels(self.read, self.read, self.plan.classes)
+        ids = dict(sorted(common_ids(self.read).items()))
         return Facts(
             self.plan.source, self.plan.layout, [found.name for found in self.read], y, classes,
             np.array(self.length, dtype=np.int64), ids=ids, protocols=self.plan.protocols(self.read),
@@ -203,13 +202,3 @@ def _tried(found: Found, read: Callable[[Found], RawClip]) -> RawClip | str:
         return read(found)
     except (InputError, OSError, ValueError, IndexError) as error:
         return str(error) or type(error).__name__
-
-
-def _numbered(read: Sequence[Found], classes: tuple[str, ...] | None) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Labels as numbers, and the classes' names: words are sorted, numbers are called by themselves."""
-    labels = [found.label for found in read]
-    if classes is None and any(isinstance(label, str) for label in labels):
-        classes = tuple(sorted({str(label) for label in labels}))
-    index = {name: i for i, name in enumerate(classes or ())}
-    y = np.array([index[label] if isinstance(label, str) else int(label) for label in labels], dtype=np.int64)
-    return y, classes if classes is not None else tuple(str(i) for i in range(int(y.max()) + 1))

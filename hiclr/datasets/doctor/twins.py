@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 
 from hiclr.datasets.doctor.bodies import Block, Facts
 from hiclr.datasets.doctor.finding import Finding, Place, grouped
+from hiclr.datasets.readers.ntu import NAME
 
 __all__ = ["Twins", "name_twins"]
 
@@ -117,7 +118,6 @@ def _signature(block: Block, clips: NDArray[np.int64]) -> NDArray[np.float32]:
 
 _COPY = re.compile(r"(?: \(\d+\)| - copy(?: \(\d+\))?|[_-]copy\d*)$", re.IGNORECASE)
 _ENDING = re.compile(r"\.(?:skeleton|npy|npz|txt|csv|json|bvh|pkl|part)$", re.IGNORECASE)
-_FULL = re.compile(r"S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}")
 
 
 def name_twins(names: Sequence[str]) -> list[tuple[int, int]]:
@@ -128,10 +128,9 @@ def name_twins(names: Sequence[str]) -> list[tuple[int, int]]:
     found += [(at[name], i) for i, name in enumerate(plain) if at[name] != i]
     whole: dict[str, int] = {}
     for i, name in enumerate(plain):
-        for clip in _FULL.findall(name)[:1]:
-            one = whole.setdefault(clip, i)
-            if one != i:
-                found.append((one, i))
+        clip = NAME.search(name)
+        if clip is not None and (one := whole.setdefault(clip[0], i)) != i:
+            found.append((one, i))
     return sorted(set(found))
 
 

@@ -8,7 +8,7 @@ Source: `tools/*_gendata.py` and `feeder/preprocess_*.py` of github.com/Levigty/
 import io
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -24,6 +24,7 @@ from hiclr.datasets.readers.clips import (
     listed,
     ntu_ids,
     official_protocol,
+    split_masks,
 )
 from hiclr.datasets.readers.plan import Format, Found, Options, Plan, RawClip, Skipped
 from hiclr.datasets.readers.spans import open_buffered, read_at
@@ -132,7 +133,7 @@ def _find(tree: Tree, options: Options) -> Plan:
         read=partial(_read, tree, heads, layout, persons),
         persons=persons,
         classes=None,
-        protocols=partial(_masks, protocols),
+        protocols=partial(split_masks, protocols),
         published={name: PUBLISHED_SPLITS[name] for name in protocols if name in PUBLISHED_SPLITS},
         skipped=tuple(skipped),
         notes=(*notes, *_said_of_heads(tree, parts)),
@@ -473,11 +474,6 @@ def _protocol(folder: str, tree: Tree, clips: Iterable[str], known: dict[str, An
     if name == own and folder == ".":  # the folder that was given is no name of a split
         name = "test"
     return name if name not in known else folder.replace("/", "-")
-
-
-def _masks(protocols: dict[str, frozenset[str]], clips: Sequence[Found]) -> dict[str, NDArray[np.bool_]]:
-    """(n,) bool for each protocol, True is test."""
-    return {name: np.array([clip.name in test for clip in clips], dtype=bool) for name, test in protocols.items()}
 
 
 def _said_of_heads(tree: Tree, parts: list[_Part]) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from hiclr.datasets.files import FARTHEST
+from hiclr.datasets.files import no_positions
 from hiclr.datasets.readers.bvh_motion import Figure, Motion, read_motion
 from hiclr.datasets.readers.names import IDS, clip_names, folder_classes, match_names, number_words, sort_words
 from hiclr.datasets.readers.plan import Format, Found, Options, Plan, RawClip, Skipped
@@ -170,9 +170,9 @@ def _read(found: Found, *, tree: Tree, layout: Layout, ruling: str | None, unit:
     chosen = _selection(motion.figure, layout, tree.place(file), ruling)
     scale, own = motion.unit
     x = motion.positions[:, chosen] * np.float32(scale)
-    far = np.argwhere(~(np.abs(x) < FARTHEST))  # not a number is not smaller either
-    if len(far):
-        frame, joint = (int(i) for i in far[0][:2])
+    far = no_positions(x)
+    if far is not None:
+        frame, joint = (int(i) for i in np.argwhere(far)[0][:2])
         way = np.abs(x[frame, joint]).max()
         raise InputError(
             f"{tree.place(file)}: frame {frame}, joint {layout.joints[joint]!r} lies {way:.3g} m away, which is no "

@@ -6,12 +6,21 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hiclr.datasets.files import FARTHEST
-from hiclr.datasets.readers.ntu import PUBLISHED
+from hiclr.datasets.files import no_positions
+from hiclr.datasets.readers.ntu import NAME, PUBLISHED, NtuName
+from hiclr.datasets.readers.plan import Found
 from hiclr.errors import InputError
 from hiclr.skeleton import LAYOUTS, NTU_25, Layout
 
-__all__ = ["PUBLISHED_SPLITS", "checked_positions", "choose_layout", "listed", "ntu_ids", "official_protocol"]
+__all__ = [
+    "PUBLISHED_SPLITS",
+    "checked_positions",
+    "choose_layout",
+    "listed",
+    "ntu_ids",
+    "official_protocol",
+    "split_masks",
+]
 
 PUBLISHED_SPLITS: dict[str, tuple[int, int]] = {
     **PUBLISHED,
@@ -31,7 +40,6 @@ _SPLITS = {
     "xsetup": "xset",
     "crosssetup": "xset",
 }
-_NTU = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R\d{3}A(\d{3})")
 _PKU = (
     re.compile(r"F\d{3}V\d{3}C\d{3}L\d{3}|\d{4}-[LMR]"),
     re.compile(r"A\d{3}N\d{3}V\d{3}C\d{3}L\d{3}|A\d\dN\d\d-[LMR]"),
@@ -57,8 +65,8 @@ def checked_positions(points: NDArray[np.number], layout: Layout, place: str, pe
     with np.errstate(over="ignore", invalid="ignore"):
         x = np.zeros((*points.shape[:3], persons), dtype=np.float32)
         x[..., : points.shape[3]] = points
-        wrong = ~(np.abs(x) < FARTHEST)  # not a number is not smaller either
-    if wrong.any():
+    wrong = no_positions(x)
+    if wrong is not None:
         _, frame, joint, person = (int(i) for i in np.argwhere(wrong.any(axis=0, keepdims=True))[0])
         axis = int(np.flatnonzero(wrong[:, frame, joint, person])[0])
         raise InputError(
@@ -104,10 +112,9 @@ def official_protocol(split: str, names: Iterable[str], hint: str = "") -> str:
 
 
 def _set_of(names: Sequence[str]) -> str | None:
-    ntu = [match for name in names if (match := _NTU.match(name))]
+    ntu = [known for name in names if (known := NtuName.from_match(NAME.match(name)))]
     if names and len(ntu) == len(names):
-        later = any(int(match[1]) > 17 or int(match[4]) > 60 for match in ntu)
-        return "ntu120" if later else "ntu60"
+        return "ntu120" if any(name.is_120 for name in ntu) else "ntu60"
     for part, pattern in enumerate(_PKU, start=1):
         if names and all(pattern.match(name) for name in names):
             return f"pku{part}"
@@ -123,12 +130,15 @@ def _set_in(hint: str) -> str | None:
     return None
 
 
+def split_masks(protocols: dict[str, frozenset[str]], clips: Sequence[Found]) -> dict[str, NDArray[np.bool_]]:
+    """Names of test clips by protocol -> (n,) bool for each, True is test."""
+    return {name: np.array([clip.name in test for clip in clips], dtype=bool) for name, test in protocols.items()}
+
+
 def ntu_ids(names: Sequence[str]) -> list[dict[str, int]]:
     """Subject, camera and setup of each clip where all have the names of NTU RGB+D; else none of any."""
-    found = [match for name in names if (match := _NTU.search(name))]
-    if len(found) < len(names):
-        return [{} for _ in names]
-    return [{"subject": int(match[3]), "camera": int(match[2]), "setup": int(match[1])} for match in found]
+    found = [known.ids for name in names if (known := NtuName.from_match(NAME.search(name)))]
+    return found if len(found) == len(names) else [{} for _ in names]
 
 
 def listed(names: Sequence[str], most: int = 20) -> str:

@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from hiclr.datasets.files import FARTHEST
+from hiclr.datasets.files import no_positions
 from hiclr.datasets.readers.plan import Format, Found, Options, Plan, RawClip, Skipped
 from hiclr.datasets.readers.tree import Tree, open_tree
 from hiclr.errors import InputError
@@ -381,9 +381,9 @@ def _clip(values: Floats, layout: Layout, file: str) -> RawClip:
     """(T, 20, 3) -> a clip without the frames that hold nobody."""
     if len(values) > _MOST_FRAMES:
         raise InputError(f"{file} has {len(values):,} frames, more than {_MOST_FRAMES:,}.")
-    wrong = np.argwhere(~(np.abs(values) < FARTHEST))  # not a number is not smaller either
-    if len(wrong):
-        frame, joint, axis = (int(i) for i in wrong[0])
+    wrong = no_positions(values)
+    if wrong is not None:
+        frame, joint, axis = (int(i) for i in np.argwhere(wrong)[0])
         where = f"frame {frame}, joint {joint} ({layout.joints[joint]})"
         raise InputError(f"{file}: {where}: {values[frame, joint, axis]} is no position.")
     here = values.any(axis=(1, 2))

@@ -10,18 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hiclr.datasets.base import Ids
-from hiclr.datasets.files import FARTHEST
+from hiclr.datasets.files import no_positions
 from hiclr.datasets.readers.ntu_missing import missing_names
 from hiclr.datasets.readers.plan import Format, Found, Options, Plan, RawClip, Skipped
 from hiclr.datasets.readers.tree import Tree, open_tree
 from hiclr.errors import InputError
 from hiclr.skeleton import NTU_25
 
-__all__ = ["ACTIONS", "FORMAT", "PUBLISHED", "NtuName", "ntu_protocols", "read_skeleton"]
+__all__ = ["ACTIONS", "FORMAT", "NAME", "PUBLISHED", "NtuName", "ntu_protocols", "read_skeleton"]
 
 ACTIONS = 120
 PERSONS = 2
-_NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
+NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
 _PAIRS = frozenset((*range(50, 61), *range(106, 121)))  # actions of two persons
 _VALUES = 12  # of a joint: position, depth and colour pixel, orientation, tracking state
 _STILL = 0.02  # a body with less than this share of the main body's motion does not act ...
@@ -58,8 +58,17 @@ class NtuName:
     def parse(cls, file: str) -> "NtuName | None":
         """From .../SsssCcccPpppRrrrAaaa.skeleton; None for any other name."""
         path = PurePosixPath(file)
-        match = _NAME.fullmatch(path.stem)
-        return cls(*map(int, match.groups())) if match and path.suffix == ".skeleton" else None
+        return cls.from_match(NAME.fullmatch(path.stem) if path.suffix == ".skeleton" else None)
+
+    @classmethod
+    def from_match(cls, match: re.Match[str] | None) -> "NtuName | None":
+        """From a match of `NAME`."""
+        return None if match is None else cls(*map(int, match.groups()))
+
+    @property
+    def ids(self) -> dict[str, int]:
+        """Subject, camera and setup."""
+        return {"subject": self.performer, "camera": self.camera, "setup": self.setup}
 
     @property
     def is_120(self) -> bool:
@@ -168,8 +177,7 @@ def _sift(tree: Tree) -> tuple[tuple[Found, ...], tuple[Skipped, ...]]:
             skipped.append(Skipped(place, f"a second file of that name; {seen[stem]} is read", harmless=True))
         else:
             seen[stem] = place
-            ids = {"subject": name.performer, "camera": name.camera, "setup": name.setup}
-            found.append(Found(stem, name.action - 1, (file,), ids, file=place))
+            found.append(Found(stem, name.action - 1, (file,), name.ids, file=place))
     return tuple(found), tuple(skipped)
 
 
@@ -308,9 +316,9 @@ def _gap(old: _Person, new: _Person) -> float:
 
 
 def _check_positions(person: _Person) -> None:
-    wrong = np.argwhere(~(np.abs(person.points) < FARTHEST))  # not a number is not smaller either
-    if len(wrong):
-        at, joint, axis = (int(i) for i in wrong[0])
+    wrong = no_positions(person.points)
+    if wrong is not None:
+        at, joint, axis = (int(i) for i in np.argwhere(wrong)[0])
         value = person.points[at, joint, axis]
         raise InputError(f"frame {person.frames[at]}, joint {joint} of body {person.identity}: {value} is no position.")
 

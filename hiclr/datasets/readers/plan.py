@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hiclr.datasets.readers.tree import Tree
 from hiclr.skeleton import Layout
 
-__all__ = ["Format", "Found", "Options", "Plan", "RawClip", "Skipped"]
+__all__ = ["Format", "Found", "Options", "Plan", "RawClip", "Skipped", "common_ids", "number_labels"]
 
 
 @dataclass(frozen=True)
@@ -118,3 +118,32 @@ class Format:
     name: str
     detects: Callable[[Tree], bool]
     find: Callable[[Tree, Options], Plan]
+
+
+def number_labels(
+    clips: Sequence[Found], known: Sequence[Found], classes: tuple[str, ...] | None
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Labels as numbers.
+
+    Args:
+        clips: whose labels are wanted.
+        known: whose labels tell the classes where those are not given: words are sorted, numbers are called by
+            themselves.
+        classes: their names, or None.
+
+    Returns:
+        (labels from 0, names of the classes).
+    """
+    if classes is None and all(isinstance(clip.label, int) for clip in known):
+        classes = tuple(map(str, range(max(int(clip.label) for clip in known) + 1)))
+    elif classes is None:
+        classes = tuple(sorted({str(clip.label) for clip in known}))
+    index = {name: number for number, name in enumerate(classes)}
+    y = [clip.label if isinstance(clip.label, int) else index[clip.label] for clip in clips]
+    return np.array(y, dtype=np.int64), classes
+
+
+def common_ids(clips: Sequence[Found]) -> dict[str, NDArray[np.int64]]:
+    """The ids that every clip has, (n,) each."""
+    keys = [key for key in clips[0].ids if all(key in clip.ids for clip in clips)]
+    return {key: np.array([clip.ids[key] for clip in clips], dtype=np.int64) for key in keys}

@@ -21,6 +21,7 @@ from hiclr.datasets.readers.clips import (
     listed,
     ntu_ids,
     official_protocol,
+    split_masks,
 )
 from hiclr.datasets.readers.plan import Format, Found, Options, Plan, RawClip, Skipped
 from hiclr.datasets.readers.spans import read_at
@@ -103,7 +104,7 @@ def _find(tree: Tree, options: Options) -> Plan:
         found=tuple(found),
         read=partial(_read, tree, layout, persons),
         persons=persons,
-        protocols=partial(_masks, protocols),
+        protocols=partial(split_masks, protocols),
         published={name: PUBLISHED_SPLITS[name] for name in protocols if name in PUBLISHED_SPLITS},
         skipped=tuple(content.skipped),
         notes=(*notes, *said, *_said_of_lengths(content)),
@@ -265,11 +266,6 @@ def _said_of_split(
         val = " (val among them)" if {"val", "test"} <= set(parts) else ""
         notes.append(f"{name}: {len(neither):,} clips are in neither part{val}; they count as train: {listed(neither)}")
     return notes
-
-
-def _masks(protocols: dict[str, frozenset[str]], clips: Sequence[Found]) -> dict[str, NDArray[np.bool_]]:
-    """(n,) bool for each protocol, True is test."""
-    return {name: np.array([clip.name in test for clip in clips], dtype=bool) for name, test in protocols.items()}
 
 
 def _said_of_lengths(content: _Content) -> list[str]:

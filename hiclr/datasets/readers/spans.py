@@ -18,7 +18,6 @@ class _Stream:
     """A file inside a zip file that stays open, since each way back in it means to unpack it from its start again."""
 
     key: tuple[int, str, int, str]
-    packed: zipfile.ZipFile
     file: IO[bytes]
 
 
@@ -32,9 +31,8 @@ def open_buffered(tree: Tree, name: str) -> IO[bytes]:
         InputError: it cannot be opened.
     """
     try:
-        if not tree.zipped:
-            return tree.file(name).open("rb")
-        return io.BufferedReader(zipfile.ZipFile(tree.path).open(name), 2**16)  # type: ignore[type-var]
+        file = tree.open(name)
+        return io.BufferedReader(file, 2**16) if tree.zipped else file  # type: ignore[type-var]
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, KeyError) as error:
         raise InputError(f"{tree.place(name)} cannot be read: {error}") from error
 
@@ -65,8 +63,7 @@ def _read_packed(tree: Tree, name: str, offset: int, length: int) -> bytes:
     key = (os.getpid(), str(tree.path), tree.path.stat().st_mtime_ns, name)
     if not _last or _last[0].key != key:
         _forget()
-        packed = zipfile.ZipFile(tree.path)
-        _last.append(_Stream(key, packed, packed.open(name)))
+        _last.append(_Stream(key, tree.open(name)))
     file = _last[0].file
     file.seek(offset)
     left = tree.size(name) - offset
@@ -78,4 +75,3 @@ def _forget() -> None:
         old = _last.pop()
         if old.key[0] == os.getpid():
             old.file.close()
-            old.packed.close()

@@ -3,8 +3,6 @@
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -52,15 +50,9 @@ class Tree:
             return self.file(name).stat().st_size
         return _archive(self.path).getinfo(name).file_size
 
-    @contextmanager
-    def open(self, name: str) -> Iterator[IO[bytes]]:
-        """A file to read from."""
-        if not self.zipped:
-            with self.file(name).open("rb") as file:
-                yield file
-            return
-        with _archive(self.path).open(name) as file:
-            yield file
+    def open(self, name: str) -> IO[bytes]:
+        """A file to read from; the caller closes it."""
+        return _archive(self.path).open(name) if self.zipped else self.file(name).open("rb")
 
     def read(self, name: str, most: int = _MOST_BYTES) -> bytes:
         """All bytes of a file.
