@@ -11,6 +11,7 @@ from torch.nn.functional import linear
 from hiclr.encoders.graph import spatial_partition
 from hiclr.encoders.initial import Init, initialise
 from hiclr.encoders.persons import Persons, SkeletonEncoder, check_sizes
+from hiclr.encoders.temporal import Dropout, TemporalConvolution
 from hiclr.skeleton import Layout
 
 __all__ = ["STGCN", "Block", "GraphConvolution"]
@@ -84,9 +85,9 @@ class Block(nn.Module):
         super().__init__()
         self.graph = GraphConvolution(inputs, outputs, groups, joints)
         self.norm_graph = nn.BatchNorm2d(outputs)
-        self.temporal = nn.Conv2d(outputs, outputs, (kernel, 1), (stride, 1), (kernel // 2, 0))
+        self.temporal = TemporalConvolution(outputs, outputs, kernel, stride)
         self.norm_temporal = nn.BatchNorm2d(outputs)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.stride = stride
         self.shortcut: nn.Module | None = None
         if shortcut == "auto":
