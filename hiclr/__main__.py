@@ -62,6 +62,8 @@ def _run(args: list[str]) -> int:
         if type(error).__name__ not in ("MemoryError", "OutOfMemoryError"):
             raise
         return _fail(f"Not enough memory ({error}). A smaller --batch-size or --device cpu needs less of the GPU's.")
+    if not _speaks():
+        return int(answer.code)
     # ASCII alone in JSON: it is read back the same whatever the terminal's encoding
     print(json.dumps(answer.data) if command.json else answer.text, flush=True)
     return int(answer.code)
@@ -92,8 +94,14 @@ def _parse(args: list[str]) -> Any:
     return tyro.cli(commands, prog="hiclr", description=_ABOUT, args=args)
 
 
+def _speaks() -> bool:
+    """Of several processes under torchrun the first one alone."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def _fail(message: str, code: int = 1) -> int:
-    print(f"hiclr: {message}", file=sys.stderr, flush=True)
+    if _speaks():
+        print(f"hiclr: {message}", file=sys.stderr, flush=True)
     return code
 
 

@@ -33,12 +33,22 @@ from torch import Tensor
 import hiclr
 from hiclr.errors import InputError
 
-__all__ = ["Row", "Run", "environment", "load_run", "open_run", "pick_device", "write_atomically", "write_json"]
+__all__ = [
+    "Row",
+    "Run",
+    "environment",
+    "launched_ranks",
+    "load_run",
+    "open_run",
+    "pick_device",
+    "write_atomically",
+    "write_json",
+]
 
 Row = dict[str, Any]
 
 _SLOTS = ("checkpoint-a.pt", "checkpoint-b.pt")
-_FREE = ("device", "knn_every")  # settings that change no weight: they may differ when a run goes on
+_FREE = ("device", "knn_every", "save_minutes")  # settings that change no weight: they may differ when a run goes on
 _EXACT = ("torch", "numpy", "threads", "device", "machine", "ranks")  # other values: the same up to rounding only
 
 _say = logging.getLogger(__name__)
@@ -120,12 +130,22 @@ def _commit() -> str | None:
     return done.stdout.strip() or None
 
 
+def launched_ranks() -> tuple[int, int]:
+    """(rank of this process, number of processes) as torchrun started them; (0, 1) without it."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def pick_device(name: str, quiet: bool = False) -> torch.device:
     """The device of this name, or the CPU, which is said, where it is missing. "auto": the GPU where there is one.
 
     Raises:
         InputError: no name of a device.
     """
+    if "," in name or name.isdecimal():
+        raise InputError(
+            f"device names one device; it is {name!r}. Several are used by several processes: "
+            "torchrun --nproc-per-node=2 -m hiclr pretrain … (with --device cuda, or left out)."
+        )
     kind, _, number = name.partition(":")
     kind = {"gpu": "cuda"}.get(kind, kind)
     if kind == "auto":
@@ -144,7 +164,7 @@ def pick_device(name: str, quiet: bool = False) -> torch.device:
     return torch.device(kind, int(number or 0)) if kind == "cuda" else torch.device(kind)
 
 
-def environment(device: str = "cpu", ranks: int = 1) -> dict[str, Any]:
+def environment(device: str = "cpu") -> dict[str, Any]:
     """What a result may depend on besides settings and data; no environment variables, user or host names."""
     used = pick_device(device, quiet=True)
     return {
@@ -157,7 +177,7 @@ def environment(device: str = "cpu", ranks: int = 1) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(used) if used.type == "cuda" else used.type,
         "system": platform.system(),
         "machine": platform.machine(),
-        "ranks": ranks,
+        "ranks": launched_ranks()[1],
     }
 
 
@@ -212,12 +232,13 @@ class Run:
         except OSError as error:
             raise InputError(f"{path} could not be extended ({error.strerror or error}).") from error
 
-    def save(self, state: Mapping[str, Any], epoch: int) -> None:
+    def save(self, state: Mapping[str, Any], epoch: int, steps: int = 0) -> None:
         """Write a checkpoint over the older of the two generations.
 
         Args:
             state: nested dict of tensors, numbers and strings: what `torch.load(weights_only=True)` reads back.
-            epoch: epochs done; the generation with the higher number is the newer one.
+            epoch: epochs done.
+            steps: steps done of the next one. The generation with the higher numbers is the newer one.
 
         Raises:
             InputError: a tensor is not finite, or the folder is full; the other generation is untouched.
@@ -227,12 +248,12 @@ class Run:
         if bad is not None:
             raise InputError(f"{bad} holds NaN or infinity after epoch {epoch}: no checkpoint of it is written.")
         buffer = io.BytesIO()
-        torch.save({"epoch": epoch, "state": dict(state)}, buffer)
+        torch.save({"epoch": epoch, "steps": steps, "state": dict(state)}, buffer)
         data = buffer.getvalue()
-        if epoch == 0:
+        if epoch == steps == 0:
             self._must_fit(len(data))
         if self._next_slot is None:
-            newest = max(self._read_slots()[0], default=(-1, _SLOTS[1], {}), key=lambda entry: entry[0])
+            newest = max(self._read_slots()[0], default=((-1, 0), _SLOTS[1], {}), key=lambda entry: entry[0])
             self._next_slot = _other(newest[1])
         target = self.path / self._next_slot
         digest = hashlib.sha256(data).hexdigest()
@@ -261,9 +282,9 @@ class Run:
                     "Put a copy back, or start again in a new folder; nothing was overwritten."
                 )
             return None
-        epoch, slot, state = max(good, key=lambda entry: entry[0])
+        (epoch, _), slot, state = max(good, key=lambda entry: entry[0])
         if damaged:
-            _say.warning("Going on from %s (epoch %d).", slot, epoch)
+            _say.warning("Taking %s (epoch %d) instead.", slot, epoch)
         self._next_slot = _other(slot)
         return state, epoch
 
@@ -307,14 +328,14 @@ class Run:
                 f"{free:,} are free. Choose another folder."
             )
 
-    def _read_slots(self) -> tuple[list[tuple[int, str, dict[str, Any]]], list[str]]:
-        """The whole generations as (epoch, file, state), and a sentence for each damaged one."""
+    def _read_slots(self) -> tuple[list[tuple[tuple[int, int], str, dict[str, Any]]], list[str]]:
+        """The whole generations as ((epoch, steps), file, state), and a sentence for each damaged one."""
         good, damaged = [], []
         for slot in _SLOTS:
             if (self.path / slot).exists():
                 try:
-                    epoch, state = _read_checkpoint(self.path / slot)
-                    good.append((epoch, slot, state))
+                    number, state = _read_checkpoint(self.path / slot)
+                    good.append((number, slot, state))
                 except Exception as error:  # a torn file raises nearly anything
                     damaged.append(f"{slot} is damaged ({error}).")
         return good, damaged
@@ -349,14 +370,14 @@ def _other(slot: str) -> str:
     return _SLOTS[1 - _SLOTS.index(slot)]
 
 
-def _read_checkpoint(path: Path) -> tuple[int, dict[str, Any]]:
+def _read_checkpoint(path: Path) -> tuple[tuple[int, int], dict[str, Any]]:
     data = path.read_bytes()
     beside = path.with_suffix(".pt.sha256")
     wanted = beside.read_text(encoding="utf-8").split()[0] if beside.exists() else ""
     if hashlib.sha256(data).hexdigest() != wanted:
         raise InputError("its SHA-256 is not the one beside it" if wanted else f"{beside.name} is missing")
     content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    return int(content["epoch"]), content["state"]
+    return (int(content["epoch"]), int(content.get("steps", 0))), content["state"]
 
 
 def _not_finite(value: Any, name: str = "state") -> Iterator[str]:

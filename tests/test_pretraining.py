@@ -30,14 +30,15 @@ from hiclr.pretraining import (
     key_momentum,
     layout_of,
     learning_rate,
-    loop,
     mining,
     prepare_run,
     pretrain,
     queue_size,
+    training,
 )
 from hiclr.pretraining.feed import Feed, watch_split
 from hiclr.pretraining.model import coordinate_scale, preprocess_of
+from hiclr.pretraining.process import StopFlag
 from hiclr.runs import Run, load_run
 from hiclr.skeleton import KINECT_20_MSR, NTU_25, Layout
 
@@ -266,7 +267,7 @@ def test_a_row_holds_every_term_by_its_name(tmp_path: Path):
     first, _, last = run.metrics()
     assert list(first) == [
         *("epoch", "step", "loss", "info_nce", "consistency_1", "consistency_2", "ln_k", "knn_1", "lr", "momentum"),
-        *("queue_filled", "feature_std", "pretext_top1", "clips_per_s", "seconds"),
+        *("queue_filled", "feature_std", "effective_rank", "pretext_top1", "clips_per_s", "seconds"),
     ]
     assert (first["epoch"], first["step"], last["step"]) == (1, 3, 9)  # 24 clips in batches of 8
     assert first["queue_filled"] == 8  # the largest multiple of 8 within 12
@@ -344,19 +345,19 @@ def test_a_clip_that_is_not_finite_is_named_before_training(tmp_path: Path):
 def test_a_loss_that_is_not_finite_stops_before_the_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     data = clips()
     run = prepare_run(tmp_path / "run", TINY, data)
-    training = pretrain(data, TINY, run)
-    next(training)
+    going = pretrain(data, TINY, run)
+    next(going)
     before = {path.name: path.read_bytes() for path in run.path.glob("checkpoint*")}
-    healthy, calls = loop.growing_loss, []
+    healthy, calls = training.growing_loss, []
 
     def broken(*args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
         calls.append(1)
         terms = healthy(*args, **kwargs)
         return {**terms, "loss": terms["loss"] * float("nan")} if len(calls) == 2 else terms
 
-    monkeypatch.setattr(loop, "growing_loss", broken)
+    monkeypatch.setattr(training, "growing_loss", broken)
     with pytest.raises(InputError, match=r"Epoch 2: .*not finite.*loss nan.*clip0000\d\d, .* and 3 more"):
-        next(training)
+        next(going)
     assert {path.name: path.read_bytes() for path in run.path.glob("checkpoint*")} == before
     monkeypatch.undo()
     again = load_run(run.path)
@@ -365,12 +366,12 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(tmp_path: Path, monkeyp
 
 
 def test_an_infinite_gradient_stops_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(loop.torch.nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(float("inf")))
-    training = loop._Training(clips(), TINY)
-    before = {name: value.clone() for name, value in training.model.named_parameters()}
+    monkeypatch.setattr(training.torch.nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(float("inf")))
+    trained = training.Training(clips(), TINY)
+    before = {name: value.clone() for name, value in trained.model.named_parameters()}
     with pytest.raises(InputError, match="gradient inf"):
-        training._step(torch.arange(8), 0, 0, derive(0, "queries"), derive(0, "keys"))
-    assert all(torch.equal(value, before[name]) for name, value in training.model.named_parameters())
+        trained._step(torch.arange(8), trained.begin(0, None))
+    assert all(torch.equal(value, before[name]) for name, value in trained.model.named_parameters())
     with pytest.raises(InputError, match="gradient inf"):
         train(tmp_path / "run")
     assert load_run(tmp_path / "run").latest()[1] == 0  # type: ignore[index]
@@ -466,7 +467,7 @@ def test_a_constant_encoder_is_called_collapsed(
 
         return HiCLRModel(Constant(), nn.Linear(config.features, config.projection), 8, config.projection)
 
-    monkeypatch.setattr(loop, "build_model", build)
+    monkeypatch.setattr(training, "build_model", build)
     run = train(tmp_path / "run", replace(TINY, epochs=2))
     assert "Epoch 1: collapsed" in caplog.text
     assert run.metrics()[-1]["feature_std"] < 1e-3
@@ -483,7 +484,7 @@ def test_training_leaves_global_randomness_alone(tmp_path: Path):
 def test_interrupted_the_step_is_finished_and_a_rerun_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ):
-    data, healthy, calls = clips(), loop.growing_loss, []
+    data, healthy, calls = clips(), training.growing_loss, []
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
 
     def interrupting(*args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
@@ -492,19 +493,22 @@ def test_interrupted_the_step_is_finished_and_a_rerun_goes_on(
             os.kill(os.getpid(), number)
         return healthy(*args, **kwargs)
 
-    monkeypatch.setattr(loop, "growing_loss", interrupting)
+    monkeypatch.setattr(training, "growing_loss", interrupting)
     run = prepare_run(tmp_path / "run", TINY, data)
-    with pytest.raises(Stopped, match="1 of 3 epochs are saved"):
+    with pytest.raises(Stopped, match="1 of 3 epochs and 2 of 3 steps of the next are saved"):
         list(pretrain(data, TINY, run))
     assert len(calls) == 5
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
-    monkeypatch.undo()
     assert [row["epoch"] for row in pretrain(data, TINY, prepare_run(tmp_path / "run", TINY, data))] == [2, 3]
-    assert rows(run) == rows(train(tmp_path / "whole"))
+    assert len(calls) == 9, "no step is lost and none is made twice"
+    monkeypatch.undo()
+    whole = train(tmp_path / "whole")
+    assert rows(run) == rows(whole)
+    assert_equal(weights(run), weights(whole))
 
 
 def test_a_second_interrupt_stops_at_once():
-    with pytest.raises(KeyboardInterrupt), loop.StopFlag() as stop:
+    with pytest.raises(KeyboardInterrupt), StopFlag() as stop:
         signal.raise_signal(signal.SIGINT)
         assert stop.wanted
         signal.raise_signal(signal.SIGINT)

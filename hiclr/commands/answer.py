@@ -7,6 +7,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from hiclr.runs import launched_ranks
+
 __all__ = ["Answer", "tell"]
 
 
@@ -26,5 +28,6 @@ class Answer:
 
 
 def tell(text: str) -> None:
-    """A line of progress: always on stderr, so that stdout holds the answer alone."""
-    tqdm.write(text, file=sys.stderr)  # above a bar that is running
+    """A line of progress: always on stderr, so that stdout holds the answer alone; of several processes one speaks."""
+    if launched_ranks()[0] == 0:
+        tqdm.write(text, file=sys.stderr)  # above a bar that is running

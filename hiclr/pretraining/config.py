@@ -89,19 +89,29 @@ class PretrainConfig:
     """Epochs between two looks at the nearest-neighbour accuracy on a part of the training set; 0: none."""
     seed: int = 0
     """Fixes the initial weights, the order of the clips and every draw."""
+    save_minutes: float = 5.0
+    """Minutes between two checkpoints within a long epoch; each epoch ends with one."""
+    sync_norm: bool = False
+    """Under torchrun: batch-norm statistics over all processes, not over each one's share of the batch."""
+    joint_views: bool = False
+    """All query views in one pass of the encoder, with batch-norm statistics over all of them."""
+    compile: Literal["no", "default", "reduce-overhead"] = "no"
+    """Let torch.compile fuse the encoder ("reduce-overhead": with CUDA graphs); where it fails that is said."""
     precision: Literal["32", "bf16-mixed"] = "32"
     """Arithmetic of the encoder; projections, losses and weights stay in 32 bit."""
     device: str = "auto"
     """auto (the GPU where there is one), cpu, cuda, cuda:1, mps."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "least_steps", "branches", "frames", "channels", "features", "projection"):
+        self._check("batch_size", self.batch_size >= 2, "at least 2, for batch norm has nothing to do with one clip")
+        self._check("seed", 0 <= self.seed < 2**63, "a whole number from 0 to 2**63 - 1")
+        for name in ("epochs", "least_steps", "branches", "frames", "channels", "features", "projection"):
             self._check(name, getattr(self, name) >= 1, "at least 1")
         for name in ("temperature", "lr"):
             self._check(name, getattr(self, name) > 0, "above 0")
         for name in ("dropout", "warmup", "holdout"):
             self._check(name, 0 <= getattr(self, name) < 1, "within [0, 1)")
-        for name in ("weight_decay", "knn_every"):
+        for name in ("weight_decay", "knn_every", "save_minutes"):
             self._check(name, getattr(self, name) >= 0, "at least 0")
         for name in ("teacher_temperature", "clip_gradient"):
             self._check(name, getattr(self, name) is None or getattr(self, name) > 0, "above 0, or None")

@@ -9,14 +9,17 @@ import numpy as np
 import torch
 from torch import nn
 
+from hiclr.augmentations import VIEWS
 from hiclr.datasets.base import SkeletonSet
 from hiclr.datasets.preprocessing import Preprocess
 from hiclr.encoders import STGCN, TCN, SkeletonEncoder, projection_head
 from hiclr.errors import InputError
 from hiclr.momentum import HiCLRModel
 from hiclr.pretraining.config import PretrainConfig
+from hiclr.pretraining.feed import watch_split
+from hiclr.pretraining.ranks import first_alone
 from hiclr.pretraining.schedule import derive, queue_size
-from hiclr.runs import Run, open_run
+from hiclr.runs import Run, load_run, open_run, pick_device
 from hiclr.skeleton import LAYOUTS, Layout
 
 __all__ = [
@@ -136,6 +139,25 @@ def prepare_run(path: Path | str, config: PretrainConfig, train: SkeletonSet) ->
     """The run folder for these settings and this training set: new, or the one to go on with.
 
     Raises:
-        InputError: the folder holds a run with other settings or other data; see `open_run`.
+        InputError: settings that cannot be trained with on these clips (before the folder is made), or the folder
+            holds a run with other settings or other data; see `open_run`.
     """
-    return open_run(path, config.to_dict(), describe(train))
+    _check_trainable(config, train)
+    device = pick_device(config.device, quiet=True)
+    run: Run = first_alone(
+        device, lambda: open_run(path, config.to_dict(), describe(train)), otherwise=lambda: load_run(path)
+    )
+    return run
+
+
+def _check_trainable(config: PretrainConfig, train: SkeletonSet) -> None:
+    """What would only be found out once training begins."""
+    VIEWS[config.views](train.layout, config.branches)
+    build_networks(config, train.layout)
+    trained, _, _ = watch_split(train, config)
+    if len(trained) < 2:
+        held = f" after a holdout of {config.holdout:g}" if config.holdout else ""
+        raise InputError(
+            f"At least 2 clips are needed to train on; {train.source} has {len(trained)}{held}. A contrastive loss "
+            "compares clips with each other."
+        )

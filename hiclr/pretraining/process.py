@@ -10,6 +10,8 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from hiclr.runs import launched_ranks
+
 __all__ = ["StopFlag", "Stopped", "keep_memory", "progress"]
 
 
@@ -53,7 +55,7 @@ def progress(total: int, done: int, unit: str = "step", delay: float = 0) -> tqd
         unit: what a step is called.
         delay: seconds before the bar shows: short work shows none.
     """
-    watched = sys.stderr.isatty() or "ipykernel" in sys.modules
+    watched = (sys.stderr.isatty() or "ipykernel" in sys.modules) and launched_ranks()[0] == 0
     return tqdm(total=total, initial=done, unit=unit, delay=delay, disable=not watched, leave=False, dynamic_ncols=True)
 
 

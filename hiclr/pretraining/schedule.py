@@ -11,7 +11,7 @@ from hiclr.pretraining.config import PretrainConfig
 
 __all__ = ["batch_size", "derive", "key_momentum", "learning_rate", "mining", "queue_size"]
 
-Purpose = Literal["weights", "shuffle", "queries", "keys", "dropout", "monitor", "features"]
+Purpose = Literal["weights", "shuffle", "queries", "keys", "key order", "dropout", "monitor", "features"]
 
 _LAST_MOMENTUM = 0.999
 
@@ -63,7 +63,10 @@ def mining(config: PretrainConfig, epoch: int) -> bool:
     return config.mining_epoch is not None and epoch >= config.mining_epoch
 
 
-def derive(seed: int, purpose: Purpose, epoch: int = 0, rank: int = 0) -> Generator:
-    """A CPU generator of its own for each use: a resumed epoch draws what it would have drawn, with nothing saved."""
+def derive(seed: int, purpose: Purpose, epoch: int = 0, rank: int = 0, device: str | torch.device = "cpu") -> Generator:
+    """A generator of its own for each use: a resumed epoch draws what it would have drawn, with nothing saved.
+
+    Other devices draw other numbers from the same seed.
+    """
     digest = hashlib.sha256(f"{seed}/{purpose}/{epoch}/{rank}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "big") >> 1)

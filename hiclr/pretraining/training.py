@@ -1,0 +1,409 @@
+"""Everything that lives while a run is trained: networks, optimiser, clips; one step, one epoch."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from hiclr.augmentations import VIEWS
+from hiclr.augmentations.base import MixesClips
+from hiclr.datasets.base import Ids, SkeletonSet
+from hiclr.datasets.streams import to_stream
+from hiclr.errors import InputError
+from hiclr.losses import growing_loss, pretext_top1, similarity_logits
+from hiclr.momentum import HiCLRModel
+from hiclr.pretraining.config import PretrainConfig
+from hiclr.pretraining.feed import Feed, name_some, watch_split
+from hiclr.pretraining.memory import largest_that_fits, out_of_memory
+from hiclr.pretraining.model import build_model, preprocess_of
+from hiclr.pretraining.process import StopFlag, Stopped, keep_memory
+from hiclr.pretraining.ranks import Ranks, make_fabric, synchronise
+from hiclr.pretraining.schedule import batch_size, derive, key_momentum, learning_rate, mining
+from hiclr.runs import Row, pick_device
+
+__all__ = ["Epoch", "Training", "how_to_go_on"]
+
+_say = logging.getLogger(__name__)
+
+COLLAPSED = 0.01  # spread of the projections; 1 is even over the sphere, 0 is one point
+
+
+class Epoch:
+    """How far an epoch has come: its steps, what they gave, and where its draws stand.
+
+    Every rank makes the same draws, for the whole batch.
+
+    Args:
+        seed: of the run.
+        number: epochs done before.
+        device: where the augmentations are drawn.
+    """
+
+    def __init__(self, seed: int, number: int, device: torch.device) -> None:
+        self.seed, self.number = seed, number
+        self.draws = {name: derive(seed, name, number, device=device) for name in ("queries", "keys")}
+        self.values: list[dict[str, Tensor]] = []
+        self.seconds = 0.0
+
+    @property
+    def steps(self) -> int:
+        """Steps done."""
+        return len(self.values)
+
+    def state(self) -> dict[str, Any]:
+        """What a save within an epoch holds of it."""
+        names = list(self.values[0])
+        return {
+            "values": {name: torch.stack([value[name] for value in self.values]).cpu() for name in names},
+            "draws": {name: draws.get_state() for name, draws in self.draws.items()},
+            "seconds": self.seconds,
+        }
+
+    def load(self, state: dict[str, Any], device: torch.device) -> None:
+        """Take up such a state."""
+        kept = {name: values.to(device) for name, values in state["values"].items()}
+        count = len(next(iter(kept.values())))
+        self.values = [{name: values[i] for name, values in kept.items()} for i in range(count)]
+        self.seconds = float(state["seconds"])
+        for name, draws in self.draws.items():
+            draws.set_state(state["draws"][name])
+
+    def dropout_seed(self, rank: int) -> int:
+        """Of the next step."""
+        return derive(self.seed, "dropout", self.number * 2**20 + self.steps, rank).initial_seed()
+
+
+class Training:
+    """Networks, optimiser and clips of a run.
+
+    Args:
+        train: the training clips.
+        config: the settings.
+
+    Raises:
+        InputError: a batch that cannot be divided among the processes, or clips that hold no positions.
+    """
+
+    def __init__(self, train: SkeletonSet, config: PretrainConfig) -> None:
+        keep_memory()
+        self.train, self.config = train, config
+        self.fabric = make_fabric(pick_device(config.device), config.precision)
+        self.trained, self.gallery, self.queries = watch_split(train, config)
+        self.batch = batch_size(config, len(self.trained))
+        if self.batch < config.batch_size:
+            _say.warning(
+                "%d clips are fewer than a batch of %d: all of them are one batch.", self.batch, config.batch_size
+            )
+        self.ranks = Ranks(self.fabric, self.batch)
+        once = len(self.trained) // self.batch  # steps of one pass over the clips
+        self.passes = math.ceil(config.least_steps / once)
+        self.steps = once * self.passes
+        self.views = VIEWS[config.views](train.layout, config.branches)
+        self.mixes = any(isinstance(op, MixesClips) for ops in self.views.sets for op in ops)
+        self.stream = partial(to_stream, stream=config.stream, layout=train.layout)
+        self.model: HiCLRModel = build_model(config, train.layout, len(self.trained))
+        if config.sync_norm and self.ranks.size > 1:
+            synchronise(self.model)
+        self.module, self.optimiser = self.fabric.setup(
+            self.model, _optimiser(config, self.model.learning_parameters())
+        )
+        try:
+            self.feed = Feed(train, preprocess_of(config), self.fabric.device)
+        except InputError as error:
+            raise InputError(f"Before epoch 1: {error}") from error
+        if config.compile != "no":
+            self._compile(config.compile)
+
+    def _compile(self, mode: str) -> None:
+        """Try torch.compile on a few clips; go on without it where it fails, and say so."""
+        encoders = self.model.encoder, self.model.key_encoder
+        try:
+            for encoder in encoders:
+                encoder.compile(mode=mode)
+            sample = self.stream(self.feed.batch(torch.from_numpy(self.trained[: min(2, len(self.trained))])))
+            self.model.eval()
+            with torch.no_grad():
+                self.model.encoder(sample)
+        except Exception as error:  # a compiler that is missing or fails raises nearly anything
+            for encoder in encoders:
+                encoder._compiled_call_impl = None
+            cause = next(iter(str(error).splitlines()), type(error).__name__)
+            _say.warning("torch.compile does not work here (%s): going on without it.", cause)
+
+    def state(self, epoch: Epoch | None = None) -> dict[str, Any]:
+        """All that changes; draws are derived from seed and epoch, within an epoch their state is kept."""
+        kept = {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
+        return kept if epoch is None else {**kept, "epoch": epoch.state()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take up a saved state; strict."""
+        try:
+            self.model.load_state_dict(state["model"])
+            self.optimiser.load_state_dict(state["optimiser"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise InputError(f"The checkpoint does not fit the settings of the run: {error}") from error
+
+    def begin(self, number: int, kept: dict[str, Any] | None) -> Epoch:
+        """An epoch at its first step, or where a save within it left off."""
+        epoch = Epoch(self.config.seed, number, self.fabric.device)
+        if kept is not None:
+            epoch.load(kept, self.fabric.device)
+        return epoch
+
+    def run_epoch(self, epoch: Epoch, stop: StopFlag, bar: Any, keep: Callable[[Epoch], None]) -> Row:
+        """Train over all batches of the epoch that are left; the row of metrics.
+
+        Args:
+            epoch: from `begin`.
+            stop: looked at after every step; leaves the loop, with everything kept.
+            bar: advanced by a step at a time.
+            keep: writes a checkpoint within the epoch.
+
+        Raises:
+            Stopped: on request.
+            InputError: the loss is not finite, or a step does not fit into memory.
+        """
+        config, since = self.config, time.monotonic()
+        start, before = time.perf_counter(), epoch.seconds
+        batches = self._batches(derive(config.seed, "shuffle", epoch.number))
+        self.model.train()
+        with torch.random.fork_rng(devices=_cuda_devices(self.fabric.device)):
+            for indices in batches[epoch.steps :]:
+                torch.manual_seed(epoch.dropout_seed(self.ranks.rank))
+                epoch.values.append(self._step_or_say(indices, epoch))
+                epoch.seconds = before + time.perf_counter() - start
+                bar.update()
+                if epoch.steps < self.steps:
+                    stopped = self.ranks.any(stop.wanted)
+                    if stopped or time.monotonic() - since > 60 * config.save_minutes:
+                        keep(epoch)
+                        since = time.monotonic()
+                    if stopped:
+                        raise Stopped(how_to_go_on(epoch.number, config.epochs, epoch.steps, self.steps))
+        rate = self.steps * self.batch / epoch.seconds
+        row = self._row(epoch) | {"clips_per_s": rate, "seconds": epoch.seconds}
+        bar.set_postfix(epoch=epoch.number + 1, loss=f"{row['loss']:.3f}", refresh=False)
+        self._warn(row)
+        return row
+
+    def _batches(self, generator: Generator) -> list[Tensor]:
+        """Indices of the clips of each step; every pass in an order of its own, without its incomplete last batch."""
+        whole = self.steps // self.passes * self.batch
+        orders = [torch.randperm(len(self.trained), generator=generator)[:whole] for _ in range(self.passes)]
+        return list(torch.split(torch.from_numpy(self.trained)[torch.cat(orders)], self.batch))
+
+    def _step_or_say(self, indices: Tensor, epoch: Epoch) -> dict[str, Tensor]:
+        """A step; where memory runs out, how large a batch would have fitted."""
+        try:
+            return self._step(indices, epoch)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+        fits = None if self.ranks.size > 1 else largest_that_fits(lambda count: self._try(indices[:count]), self.batch)
+        advice = "" if fits is None else f" The largest batch that fits is {fits}: --batch-size {fits}, in a new run."
+        raise InputError(
+            f"Epoch {epoch.number + 1}: a step of {self.batch} clips does not fit into the memory of "
+            f"{self.fabric.device}.{advice} Nothing was changed, and the last checkpoint is whole."
+        )
+
+    def _try(self, indices: Tensor) -> None:
+        """The memory of a step of these clips, without the step."""
+        epoch = Epoch(self.config.seed, 0, self.fabric.device)
+        self.fabric.backward(self._losses(indices, epoch)[0]["loss"])
+        self.optimiser.zero_grad()
+
+    def _step(self, indices: Tensor, epoch: Epoch) -> dict[str, Tensor]:
+        """One batch: views, loss, check, update, follow, remember the keys."""
+        config, model = self.config, self.model
+        step = epoch.number * self.steps + epoch.steps
+        losses, watched, keys = self._losses(indices, epoch)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(config, step, self.steps)
+        self.optimiser.zero_grad()
+        self.fabric.backward(losses["loss"])
+        limit = config.clip_gradient or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(list(model.learning_parameters()), limit)
+        values = self.ranks.mean({**losses, **watched})
+        if not bool(torch.isfinite(values["loss"] + norm)):
+            raise InputError(self._not_finite(losses, norm, epoch, indices))
+        self.optimiser.step()
+        model.update_key(key_momentum(config, step, config.epochs * self.steps))
+        model.queue.enqueue(keys, indices.to(keys.device))
+        return values
+
+    def _losses(self, indices: Tensor, epoch: Epoch) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+        """(terms of the loss on this rank's clips, what is watched, the keys of the whole batch)."""
+        config, model = self.config, self.model
+        try:
+            branches = self._branches(indices, epoch)
+            keys = self._keys(indices, epoch)
+        except InputError as error:
+            raise InputError(f"Epoch {epoch.number + 1}: {error}") from error
+        queue, queue_ids = model.queue.stored()
+        key = self.ranks.own(keys)
+        own = {"ids": self.ranks.own(indices).to(key.device), "queue_ids": queue_ids} if config.mask_own else {}
+        losses = growing_loss(
+            branches,
+            key,
+            queue,
+            config.temperature,
+            teacher_temperature=config.teacher_temperature,
+            mining=1 if mining(config, epoch.number) else None,
+            **own,
+        )
+        with torch.no_grad():
+            logits = similarity_logits(branches[0], key, queue, config.temperature)
+            watched = {"feature_std": _spread(branches[0]), "pretext_top1": 100 * pretext_top1(logits)}
+        return losses, watched, keys
+
+    def _branches(self, indices: Tensor, epoch: Epoch) -> list[Tensor]:
+        """Projections of each view of this rank's clips.
+
+        One forward each, so that batch-norm statistics are per view as in the release, unless they are to be joint.
+        """
+        rows = self.ranks.own(torch.arange(len(indices)))
+        clips = self._clips(indices, rows)
+        draws = self.views.draw((len(indices), *clips.shape[1:]), epoch.draws["queries"])
+        made = [self._view(view, clips, draw, rows) for view, draw in enumerate(draws)]
+        if not self.config.joint_views:
+            return [self.module(x) for x in made]
+        return list(self.module(torch.cat(made)).chunk(len(made)))
+
+    @torch.no_grad()
+    def _keys(self, indices: Tensor, epoch: Epoch) -> Tensor:
+        """Projections of another draw of the weakest view by the key encoder, for the whole batch.
+
+        Among several ranks each one encodes clips that it has no queries of: else the batch-norm statistics that a
+        query shares with its key would give it away (MoCo's shuffling).
+        """
+        ranks, order = self.ranks, torch.arange(len(indices))
+        if ranks.size > 1:
+            mixed = derive(self.config.seed, "key order", epoch.number * 2**20 + epoch.steps)
+            order = torch.randperm(len(indices), generator=mixed)
+        rows = ranks.own(order)
+        clips = self._clips(indices, rows)
+        draw = self.views.draw_view(0, (len(indices), *clips.shape[1:]), epoch.draws["keys"])
+        with self.fabric.autocast():
+            found = ranks.gather(self.model.project_key(self._view(0, clips, draw, rows)))
+        return found[order.argsort().to(found.device)] if ranks.size > 1 else found
+
+    def _clips(self, indices: Tensor, rows: Tensor) -> Tensor:
+        """The clips that these rows of a batch need: themselves, or all where clips are mixed with each other."""
+        return self.feed.batch(indices if self.mixes else indices[rows])
+
+    def _view(self, view: int, clips: Tensor, draw: list[dict[str, Tensor]], rows: Tensor) -> Tensor:
+        """One view of these rows, from what `_clips` gave and a draw for the whole batch."""
+        if self.ranks.size == 1:
+            return self.views.apply_view(view, clips, draw, self.stream)
+        if self.mixes:
+            return self.views.apply_view(view, clips, draw, self.stream)[rows.to(clips.device)]
+        own = [{name: value[rows.to(value.device)] for name, value in params.items()} for params in draw]
+        return self.views.apply_view(view, clips, own, self.stream)
+
+    def _not_finite(self, losses: dict[str, Tensor], norm: Tensor, epoch: Epoch, indices: Tensor) -> str:
+        """Why the run stops before the step, so that neither weights nor checkpoint ever hold NaN."""
+        terms = ", ".join(f"{name} {float(value.detach()):.4g}" for name, value in losses.items())
+        names = [self.train.names[int(i)] for i in indices]
+        views = "; ".join(
+            f"{name}: {', '.join(type(op).__name__ for op in ops)}"
+            for name, ops in zip(self.views.names, self.views.sets, strict=True)
+        )
+        return (
+            f"Epoch {epoch.number + 1}: the loss or its gradient is not finite ({terms}, gradient {float(norm):.4g}). "
+            f"The batch was {name_some(names)}, at step {epoch.steps + 1} of {self.steps} with seed "
+            f"{self.config.seed}, augmented by {views}. The step was not taken and the last checkpoint is whole; "
+            "look at these clips with `hiclr doctor`, or lower the learning rate."
+        )
+
+    def _row(self, epoch: Epoch) -> Row:
+        mean = {name: float(torch.stack([value[name] for value in epoch.values]).mean()) for name in epoch.values[0]}
+        spread, top1 = mean.pop("feature_std"), mean.pop("pretext_top1")
+        config, number, filled = self.config, epoch.number + 1, int(self.model.queue.filled)
+        step = number * self.steps
+        measure = config.knn_every and (number % config.knn_every == 0 or number == config.epochs)
+        knn, rank = self._look() if measure and self.ranks.first else (None, None)
+        return {
+            "epoch": number,
+            "step": step,
+            **mean,
+            "ln_k": math.log1p(filled),
+            "knn_1": knn,
+            "lr": learning_rate(config, step - 1, self.steps),
+            "momentum": key_momentum(config, step - 1, config.epochs * self.steps),
+            "queue_filled": filled,
+            "feature_std": spread,
+            "effective_rank": rank,
+            "pretext_top1": top1,
+        }
+
+    @torch.no_grad()
+    def _look(self) -> tuple[float | None, float | None]:
+        """(share in % of queries whose nearest clip of the gallery has their label, effective rank of the gallery's
+        features): clean clips, frozen encoder."""
+        if not len(self.gallery) or not len(self.queries):
+            return None, None
+        self.model.eval()
+        gallery, queries = self._encode(self.gallery), self._encode(self.queries)
+        nearest = (queries @ gallery.T).argmax(dim=1).cpu().numpy()
+        right = self.train.y[self.gallery][nearest] == self.train.y[self.queries]
+        return 100 * float(right.mean()), _effective_rank(gallery)
+
+    def _encode(self, indices: Ids) -> Tensor:
+        parts = []
+        for part in torch.split(torch.from_numpy(indices), self.batch):
+            with self.fabric.autocast():
+                parts.append(self.model.features(self.stream(self.feed.batch(part))).float())
+        return torch.nn.functional.normalize(torch.cat(parts), dim=1)
+
+    def _warn(self, row: Row) -> None:
+        """Collapse, said as early as it can be seen."""
+        if row["feature_std"] < COLLAPSED:
+            _say.warning("Epoch %d: collapsed, all clips have the same projection.", row["epoch"])
+        elif row["knn_1"] is not None and row["knn_1"] <= self._chance() and row["epoch"] > 1:
+            _say.warning(
+                "Epoch %d: kNN on watched clips is at chance (%.1f %%): nothing that tells actions apart is learned.",
+                row["epoch"],
+                row["knn_1"],
+            )
+
+    def _chance(self) -> float:
+        """Accuracy in % that guessing the commonest class of the queries stays below with a certainty of 97.5 %."""
+        y = torch.from_numpy(self.train.y[self.queries])
+        share = float(y.bincount().max()) / len(y)
+        return 100 * (share + 1.96 * math.sqrt(share * (1 - share) / len(y)))
+
+
+def how_to_go_on(done: int, epochs: int, step: int = 0, steps: int = 0) -> str:
+    """What a run that was stopped says."""
+    within = f" and {step} of {steps} steps of the next" if step else ""
+    return f"Stopped; {done} of {epochs} epochs{within} are saved. The same call or command goes on from there."
+
+
+def _spread(z: Tensor) -> Tensor:
+    """Standard deviation of unit vectors (N, D) over the batch, as a share of that of an even spread, 1 / sqrt(D)."""
+    return z.std(dim=0, unbiased=False).mean() * math.sqrt(z.shape[1])
+
+
+def _effective_rank(features: Tensor) -> float:
+    """exp of the entropy of the singular values of centred features (N, D): how many directions they really use.
+
+    Source: Roy and Vetterli, 2007.
+    """
+    values = torch.linalg.svdvals(features - features.mean(dim=0))
+    share = values / values.sum().clamp(min=1e-12)
+    return float(torch.exp(-(share * share.clamp(min=1e-12).log()).sum()))
+
+
+def _optimiser(config: PretrainConfig, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    if config.optimiser == "sgd":
+        return torch.optim.SGD(parameters, lr=config.lr, momentum=0.9, weight_decay=config.weight_decay)
+    return torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay)
+
+
+def _cuda_devices(device: torch.device) -> list[int]:
+    return [device.index or 0] if device.type == "cuda" else []

@@ -1,0 +1,205 @@
+"""Several processes, one run: the same numbers as one process, one queue, one writer; and a kill within an epoch."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from hiclr.errors import InputError
+from hiclr.pretraining import PRESETS, PretrainConfig, training
+from hiclr.pretraining.memory import largest_that_fits, out_of_memory
+from hiclr.pretraining.ranks import Ranks, synchronise
+from hiclr.runs import Run, load_run, pick_device
+from tests.test_pretraining import TINY, assert_equal, rows, train, weights
+
+HERE = Path(__file__).parent.parent
+TRAIN = """
+import itertools, json, sys, torch
+torch.set_num_threads(1)
+from tests.test_pretraining import clips, PretrainConfig
+from hiclr.pretraining import prepare_run, pretrain
+
+config, data = PretrainConfig.from_dict(json.loads(sys.argv[2])), clips()
+run = prepare_run(sys.argv[1], config, data)
+list(itertools.islice(pretrain(data, config, run), int(sys.argv[3])))
+"""
+
+
+def launch(
+    folder: Path, config: PretrainConfig, ranks: int = 2, epochs: int = 99, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """So many processes that train on the same clips, and leave after so many epochs."""
+    script = folder.parent / "train.py"
+    script.write_text(TRAIN)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", str(script)]
+    return subprocess.run(
+        [*command, str(folder), json.dumps(config.to_dict()), str(epochs)],
+        cwd=HERE, env={**os.environ, "PYTHONPATH": str(HERE)}, check=check, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+
+
+def losses(run: Run) -> list[float]:
+    return [row[name] for row in run.metrics() for name in ("loss", "info_nce", "consistency_1", "consistency_2")]
+
+
+@pytest.mark.parametrize("views", ["small", "paper"])  # with and without augmentations that mix clips
+def test_two_processes_with_half_the_batch_each_equal_one(tmp_path: Path, views: Any) -> None:
+    config = replace(
+        TINY, views=views, epochs=7, encoder="tcn", sync_norm=True, optimiser="sgd", lr=0.01, queue_size=16,
+    )  # fmt: skip
+    launch(tmp_path / "two", config)
+    one, two = train(tmp_path / "one", config), load_run(tmp_path / "two")
+    assert two.metrics()[-1]["step"] == 21
+    assert losses(two) == pytest.approx(losses(one), rel=1e-5)
+    theirs, ours = weights(two)["model"], weights(one)["model"]
+    assert torch.equal(theirs["queue.ids"], ours["queue.ids"]), "keys come back in the order of the batch"
+    assert torch.allclose(theirs["queue.keys"], ours["queue.keys"], atol=1e-4)
+    assert two.environment["ranks"] == 2
+
+
+def test_two_processes_that_left_go_on_to_the_same_numbers(tmp_path: Path) -> None:
+    config = replace(TINY, epochs=3, dropout=0.2)
+    launch(tmp_path / "whole", config)
+    launch(tmp_path / "parts", config, epochs=1)
+    assert len(load_run(tmp_path / "parts").metrics()) == 1
+    launch(tmp_path / "parts", config)
+    whole, parts = load_run(tmp_path / "whole"), load_run(tmp_path / "parts")
+    assert rows(parts) == rows(whole)
+    assert_equal(weights(parts), weights(whole))
+
+
+def test_a_fault_of_the_first_process_ends_all_with_one_message(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.jsonl").write_text("{}\n")
+    done = launch(tmp_path / "run", TINY, check=False)
+    assert done.returncode != 0
+    assert "no config.json" in done.stderr
+
+
+def test_a_batch_that_cannot_be_divided_is_refused() -> None:
+    class Two:
+        global_rank, world_size, device = 0, 2, torch.device("cpu")
+
+    with pytest.raises(InputError, match=r"7 clips .* 2 processes.* 6, say"):
+        Ranks(Two(), 7)  # type: ignore[arg-type]
+
+
+def test_several_devices_are_a_matter_of_torchrun() -> None:
+    for name in ("cuda:0,1", "2"):
+        with pytest.raises(InputError, match="torchrun --nproc-per-node=2 -m hiclr pretrain"):
+            pick_device(name)
+
+
+def test_synchronised_norms_keep_their_weights_and_their_evaluation() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.BatchNorm1d(4))
+    network[:2](torch.randn(5, 3, 2, 2))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    x = torch.randn(2, 3, 4, 4)
+    wanted = network[:2].eval()(x)
+    synchronise(network)
+    assert_equal(dict(network.state_dict()), before)
+    assert torch.equal(network[:2](x), wanted)
+
+
+def kill_within_an_epoch(folder: Path, config: PretrainConfig) -> None:
+    """A process that dies by SIGKILL right after its first save within the second epoch."""
+    script = (
+        "import os, signal, torch\n"
+        f"torch.set_num_threads({torch.get_num_threads()})\n"
+        "from tests.test_pretraining import clips, PretrainConfig\n"
+        "from hiclr.pretraining import prepare_run, pretrain\n"
+        "from hiclr.runs import Run\n"
+        "import sys, json\n"
+        "save = Run.save\n"
+        "def dying(self, state, epoch, steps=0):\n"
+        "    save(self, state, epoch, steps)\n"
+        "    if epoch == 1 and steps == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Run.save = dying\n"
+        "config = PretrainConfig.from_dict(json.loads(sys.argv[2]))\n"
+        "data = clips()\n"
+        "list(pretrain(data, config, prepare_run(sys.argv[1], config, data)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(folder), json.dumps(config.to_dict())], cwd=HERE,
+        env={**os.environ, "PYTHONPATH": str(HERE)}, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("encoder", ["stgcn", "tcn"])
+def test_killed_within_an_epoch_a_run_goes_on_to_the_same_bits(tmp_path: Path, encoder: Any) -> None:
+    config = replace(TINY, encoder=encoder, epochs=4, mining_epoch=2, dropout=0.3, save_minutes=0)
+    whole = train(tmp_path / "whole", config)
+    kill_within_an_epoch(tmp_path / "parts", config)
+    assert len(load_run(tmp_path / "parts").metrics()) == 1
+    parts = train(tmp_path / "parts", config)
+    assert rows(parts) == rows(whole)
+    assert_equal(weights(parts), weights(whole))
+
+
+# --- a batch that does not fit ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "is_memory"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), True),
+        (MemoryError(), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+    ],
+)
+def test_memory_that_ran_out_is_told_from_other_faults(error: Exception, is_memory: bool) -> None:
+    assert out_of_memory(error) == is_memory
+
+
+@pytest.mark.parametrize("room", [1, 2, 3, 40, 100, 127])
+def test_the_largest_batch_that_fits_is_found_to_an_eighth(room: int) -> None:
+    tried = []
+
+    def work(count: int) -> None:
+        tried.append(count)
+        if count > room:
+            raise torch.OutOfMemoryError("out of memory")
+
+    found = largest_that_fits(work, 128)
+    if room < 2:
+        assert found is None
+    else:
+        assert found is not None
+        assert 7 / 8 * room - 1 <= found <= room
+    assert len(tried) <= 10
+
+
+def test_a_batch_that_does_not_fit_is_said_and_nothing_is_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    healthy, room = training.growing_loss, 5
+
+    def tight(branches: Any, *args: Any, **kwargs: Any) -> Any:
+        if len(branches[0]) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        return healthy(branches, *args, **kwargs)
+
+    config = replace(TINY, epochs=2)
+    monkeypatch.setattr(training, "growing_loss", tight)
+    with pytest.raises(InputError, match=r"Epoch 1: a step of 8 clips does not fit .* fits is 5: --batch-size 5"):
+        train(tmp_path / "run", config)
+    latest = load_run(tmp_path / "run").latest()
+    assert latest is not None
+    assert latest[1] == 0
+    monkeypatch.undo()
+    assert rows(train(tmp_path / "run", config)) == rows(train(tmp_path / "whole", config))
+
+
+def test_the_paper_preset_saves_within_its_long_epochs() -> None:
+    assert 0 < PRESETS["paper"].save_minutes <= 10
