@@ -7,7 +7,7 @@ import warnings
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -36,6 +36,7 @@ from hiclr.augmentations import (
     SkeleAdaIN,
     TemporalCrop,
     Yaw,
+    adain_views,
     code,
     mean_pose,
     paper_views,
@@ -46,6 +47,7 @@ from hiclr.augmentations import (
 from hiclr.datasets import SkeletonSet
 from hiclr.datasets.streams import motion, to_stream
 from hiclr.errors import InputError
+from hiclr.pretraining import PretrainConfig
 from hiclr.skeleton import BANDAI_21, LAYOUTS, NTU_25
 
 JOINTS = NTU_25.num_joints
@@ -790,13 +792,31 @@ def test_the_paper_has_these_three_sets():
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=lambda layout: layout.name)
 def test_recipes_fit_every_layout_and_number_of_branches(make: Any, layout: Any):
     x = torch.randn(4, 3, 10, layout.num_joints, 2, generator=seeded())
-    for branches in (1, 2, 3):
+    most = 4 if make is adain_views else 3
+    for branches in range(1, most + 1):
         views = make(layout, branches)
         assert [view.shape for view in views(x, seeded())] == [x.shape] * branches
-        assert views.sets == make(layout, 3).sets[:branches]
-    for branches in (0, 4):
-        with pytest.raises(InputError, match=f"branches must be 1..3 with these views, got {branches}"):
+        assert views.sets == make(layout, most).sets[:branches]
+    for branches in (0, most + 1):
+        with pytest.raises(InputError, match=f"branches must be 1..{most} with these views, got {branches}"):
             make(layout, branches)
+
+
+def test_every_ladder_has_a_setting():
+    (choices,) = (get_args(kind) for name, kind in get_type_hints(PretrainConfig).items() if name == "views")
+    assert set(choices) == set(VIEWS)
+    for name, wanted in (("released", paper_views(NTU_25, released=True)), ("adain", adain_views(NTU_25, 3))):
+        assert VIEWS[PretrainConfig(views=name).views](NTU_25, PretrainConfig().branches) == wanted
+
+
+def test_skeleadain_is_the_strong_set_and_the_mask_above_it_stays_hidden():
+    views, paper = adain_views(NTU_25, 4), paper_views(NTU_25)
+    assert views.names == ("basic", "normal", "strong", "strongest")
+    assert views.sets == (*paper.sets[:2], (SkeleAdaIN(),), paper.sets[2])
+    x = clips()
+    draw = views.draw_view(3, tuple(x.shape), seeded())
+    hidden = draw[-1]["mask"][:, None, :, :, None].expand(-1, 3, -1, -1, 2) > 0
+    assert not views.apply_view(3, x, draw)[hidden].any()
 
 
 def test_views_at_fault_are_sentences():

@@ -19,6 +19,7 @@ from torch import nn
 
 from hiclr.datasets.base import SkeletonSet
 from hiclr.errors import InputError
+from hiclr.features import features
 from hiclr.pretraining import (
     PRESETS,
     PretrainConfig,
@@ -549,3 +550,13 @@ def test_bf16_runs(tmp_path: Path):
 def test_a_few_epochs_learn_something(tmp_path: Path):
     run = train(tmp_path / "run", replace(TINY, epochs=60, features=16, knn_every=60, temperature=0.3), clips(48))
     assert run.metrics()[-1]["info_nce"] < run.metrics()[-1]["ln_k"]
+
+
+def test_four_views_with_skeleadain_train_and_have_features(tmp_path: Path):
+    config = replace(TINY, epochs=1, views="adain", branches=4)
+    run = train(tmp_path / "run", config)
+    (row,) = rows(run)
+    assert all(math.isfinite(row[f"consistency_{i}"]) for i in (1, 2, 3))
+    found = features(load_run(run.path), clips())
+    assert list(found.arrays) == ["clean", "basic", "normal", "strong", "strongest"]
+    assert not np.array_equal(found.arrays["strong"], found.arrays["strongest"])

@@ -1,7 +1,15 @@
 """Augmentations: sample, then apply. A new one is one class in the right file and one line where it is used."""
 
 from hiclr.augmentations.base import MixesClips, Op, Params, Shape, code
-from hiclr.augmentations.growing import VIEWS, Draw, GrowingViews, paper_views, small_views
+from hiclr.augmentations.growing import (
+    VIEWS,
+    Draw,
+    GrowingViews,
+    adain_views,
+    paper_views,
+    released_views,
+    small_views,
+)
 from hiclr.augmentations.masking import JointMask
 from hiclr.augmentations.mixing import SkeleAdaIN, transfer_statistics
 from hiclr.augmentations.posture import Exaggerate, PoseMix, mean_pose
@@ -31,9 +39,11 @@ __all__ = [
     "SkeleAdaIN",
     "TemporalCrop",
     "Yaw",
+    "adain_views",
     "code",
     "mean_pose",
     "paper_views",
+    "released_views",
     "rotation_matrix",
     "small_views",
     "transfer_statistics",

@@ -7,19 +7,20 @@ from torch import Generator, Tensor
 
 from hiclr.augmentations.base import Op, Params, Shape, check_within, code
 from hiclr.augmentations.masking import JointMask
+from hiclr.augmentations.mixing import SkeleAdaIN
 from hiclr.augmentations.posture import Exaggerate, PoseMix
 from hiclr.augmentations.spatial import AxisMask, Flip, Noise, Rotate, Scale, Shear, Yaw
 from hiclr.augmentations.temporal import Blur, CropResize, TemporalCrop
 from hiclr.errors import InputError
 from hiclr.skeleton import Layout
 
-__all__ = ["VIEWS", "Draw", "GrowingViews", "paper_views", "small_views"]
+__all__ = ["VIEWS", "Draw", "GrowingViews", "adain_views", "paper_views", "released_views", "small_views"]
 
 Draw = list[Params]
 """The parameters of one view, one entry for each of its augmentations in the order of `GrowingViews.chain`."""
 Transform = Callable[[Tensor], Tensor]
 
-NAMES = ("basic", "normal", "strong")
+NAMES = ("basic", "normal", "strong", "strongest")
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,34 @@ def paper_views(layout: Layout, branches: int = 3, released: bool = False) -> Gr
     return _ladder([basic, normal, strong], branches)
 
 
+def released_views(layout: Layout, branches: int = 3) -> GrowingViews:
+    """The paper's three sets with the release's quirks; see `paper_views`.
+
+    Raises:
+        InputError: branches outside 1..3.
+    """
+    return paper_views(layout, branches, released=True)
+
+
+def adain_views(layout: Layout, branches: int = 3) -> GrowingViews:
+    """The paper's sets with SkeleAdaIN as the strong one, and the joint mask above it as a fourth.
+
+    The paper names SkeleAdaIN among its strong augmentations, beside the joint mask; the release masks alone. The
+    mask stands last, so that what it hides stays hidden.
+
+    Args:
+        layout: for the flip.
+        branches: how many of the sets, from the weakest; 4 is the whole ladder.
+
+    Raises:
+        InputError: branches outside 1..4.
+
+    Source: HiCLR (arXiv 2211.13466), strong augmentations.
+    """
+    basic, normal, mask = paper_views(layout).sets
+    return _ladder([basic, normal, [SkeleAdaIN()], mask], branches)
+
+
 def small_views(layout: Layout, branches: int = 3) -> GrowingViews:  # noqa: ARG001 - the signature of VIEWS
     """Three sets for a few hundred to a few thousand clips: the camera, the size and the tempo vary first.
 
@@ -160,4 +189,10 @@ def small_views(layout: Layout, branches: int = 3) -> GrowingViews:  # noqa: ARG
     return _ladder([basic, normal, strong], branches)
 
 
-VIEWS: dict[str, Callable[[Layout, int], GrowingViews]] = {"paper": paper_views, "small": small_views}
+VIEWS: dict[str, Callable[[Layout, int], GrowingViews]] = {
+    "paper": paper_views,
+    "released": released_views,
+    "adain": adain_views,
+    "small": small_views,
+}
+"""The ladders that a setting can name; any other is given in code, as `GrowingViews`."""

@@ -29,8 +29,9 @@ class PretrainConfig:
     """Steps of an epoch, at least: a set too small for them is gone through several times in each epoch."""
     branches: int = 3
     """Number of query views, from weakest to strongest; 1 is SkeletonCLR."""
-    views: Literal["paper", "small"] = "paper"
-    """Which augmentations make the views."""
+    views: Literal["paper", "released", "adain", "small"] = "paper"
+    """Which augmentations make the views: the paper's; the paper's with the release's quirks; with SkeleAdaIN as the
+    strong set and the joint mask as a fourth (branches 4); or those for small sets."""
     stream: Literal["joint", "bone", "motion"] = "joint"
     """What the encoder sees: positions, vectors from the parent joint, or differences in time."""
     frames: int = 50
