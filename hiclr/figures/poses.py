@@ -8,12 +8,13 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from hiclr.errors import InputError
-from hiclr.figures.style import LIMBS, QUIET, Figure, numbers
+from hiclr.figures.style import LIMBS, QUIET, Figure, numbers, pale
 from hiclr.skeleton import Layout
 
 __all__ = [
     "Bools",
     "Floats",
+    "Shares",
     "bare",
     "check_clip",
     "draw_frame",
@@ -32,6 +33,8 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Shares = NDArray[np.bool_] | NDArray[np.float64]
+"""How much of each joint is masked, 0 to 1; True is all of it."""
 
 _THREE_QUARTER = 30.0  # degrees off the front: shows arms that reach forward, and still left beside right
 
@@ -124,13 +127,18 @@ def extent(x: Floats, present: Bools) -> tuple[float, float, float, float]:
 
 
 def _heads(layout: Layout) -> list[int]:
-    return [v for v, name in enumerate(layout.joints) if name.lower().split(".")[-1] in ("head", "nose")]
+    """The joints drawn as a head: a disc on a nose would cover it and the eyes, in the layouts that have them."""
+    names = [name.lower().split(".")[-1] for name in layout.joints]
+    drawn = ("head",) if any("eye" in name for name in names) else ("head", "nose")
+    return [v for v, name in enumerate(names) if name in drawn]
 
 
 def draw_pose(
-    axes: Any, pose: Floats, layout: Layout, at: tuple[float, float], size: float, alpha: float, hidden: Bools
+    axes: Any, pose: Floats, layout: Layout, at: tuple[float, float], size: float, alpha: float, hidden: Shares
 ) -> None:
     """One person: a bone for each edge of the layout, far ones first; hidden joints hollow, their bones dotted.
+
+    A joint that is hidden in part is filled the paler, the more of it is hidden.
 
     Args:
         axes: where.
@@ -139,8 +147,10 @@ def draw_pose(
         at: added to right and up.
         size: factor on line widths and dots.
         alpha: 1 for the first person, less for others and for earlier poses.
-        hidden: (V,) joints that are masked.
+        hidden: (V,) joints that are masked: True, or the share of each that is.
     """
+    shares = np.asarray(hidden, dtype=np.float64)
+    hidden = shares > 0
     points = pose[:2].T + at
     bones = sorted(layout.bones, key=lambda bone: pose[2, list(bone)].sum())
     looks = [LIMBS[layout.sides[child]] for child, _ in bones]
@@ -160,11 +170,12 @@ def draw_pose(
     colours = np.array([LIMBS[side].colour for side in layout.sides])
     sizes = np.full(layout.num_joints, 7.0)
     sizes[_heads(layout)] = 60.0
-    for chosen, face in ((~hidden, colours), (hidden, np.full(len(colours), "white"))):
+    faces = np.array([pale(colour, 1 - share) for colour, share in zip(colours, shares, strict=True)])
+    for chosen, larger in ((~hidden, 1.0), (hidden, 1.6)):
         axes.scatter(
             *points[chosen].T,
-            s=sizes[chosen] * size**2 * (1 if face is colours else 1.6),
-            c=face[chosen],
+            s=sizes[chosen] * size**2 * larger,
+            c=faces[chosen],
             edgecolors=colours[chosen],
             linewidths=0.9 * size,
             alpha=alpha,
@@ -173,23 +184,26 @@ def draw_pose(
 
 
 def draw_frame(axes: Any, pose: Floats, present: Bools, layout: Layout, at: tuple[float, float], size: float,
-               hidden: Bools | None = None) -> None:  # fmt: skip
+               hidden: Shares | None = None, alpha: float = 1.0) -> None:  # fmt: skip
     """The present (M,) persons of one frame (3, V, M), with hidden joints (V, M); the first person on top."""
     hidden = np.zeros(pose.shape[1:], dtype=bool) if hidden is None else hidden
     for person in np.flatnonzero(present)[::-1]:
-        draw_pose(axes, pose[..., person], layout, at, size, 1.0 if person == 0 else 0.45, hidden[:, person])
+        own = alpha * (1.0 if person == 0 else 0.45)
+        draw_pose(axes, pose[..., person], layout, at, size, own, hidden[:, person])
 
 
-def limb_legend(figure: Figure, layout: Layout, persons: bool = False, masked: bool = False) -> None:
-    """What the colours mean, in one quiet row below."""
+def limb_legend(figure: Figure, layout: Layout, persons: bool = False, masked: str = "", earlier: bool = False) -> None:
+    """What the colours mean, in one quiet row below; `masked`: what a hollow joint is."""
     sides = [side for side in LIMBS if side in layout.sides]
     entries = [Line2D([], [], color=LIMBS[s].colour, lw=2.5, label=s) for s in sides]
     if persons:
         entries.append(Line2D([], [], color=LIMBS["middle"].colour, lw=2.5, alpha=0.4, label="second person"))
     if masked:
         entries.append(
-            Line2D([], [], color=QUIET, lw=1, ls=":", marker="o", mfc="white", label="masked: zero for the encoder")
+            Line2D([], [], color=QUIET, lw=1, ls=":", marker="o", mfc="white", label=masked)
         )
+    if earlier:
+        entries.append(Line2D([], [], color=LIMBS["middle"].colour, lw=2.5, alpha=0.25, label="paler: earlier"))
     figure.legend(handles=entries, loc="outside lower right", ncols=len(entries), labelcolor=QUIET)
 
 

@@ -18,6 +18,7 @@ from hiclr.figures.player3d import player_3d
 from hiclr.figures.poses import (
     Bools,
     Floats,
+    Shares,
     bare,
     check_clip,
     draw_frame,
@@ -31,12 +32,13 @@ from hiclr.figures.poses import (
     project,
     view_angle,
 )
-from hiclr.figures.style import RULE, WIDTH, Figure, class_colour, label, new_figure, styled, titled
+from hiclr.figures.style import RULE, WIDTH, Figure, class_colour, label, new_figure, numbers, styled, titled
 from hiclr.skeleton import Layout
 
 __all__ = ["contact_sheet", "front", "ladder", "layout_figure", "player_3d", "project", "standing_pose", "strip"]
 
 _GAP = 0.07  # between neighbouring poses, in heights of a pose
+_FADING = 0.45  # of a pose beneath the next one in time
 
 
 @styled
@@ -109,12 +111,15 @@ def contact_sheet(
     title: str | None = None,
     view: float | None = None,
 ) -> Figure:
-    """A set at a glance: a few poses of each clip, in one scale, with its class.
+    """A set at a glance: a few poses of each clip over time, in one scale, with its class.
+
+    Poses stand side by side. A clip too wide for that, of two people far apart for example, has its poses in one
+    place, the earlier ones paler.
 
     Args:
         clips: the set.
         indices: which clips; when left out, the first of each class.
-        poses: poses per clip, evenly over time; fewer where they would run into each other.
+        poses: poses per clip, evenly over time; fewer beside each other where they would run into each other.
         columns: clips in a row; chosen from their number when left out.
         title: the set's source when left out.
         view: as for `strip`; when left out, chosen for each clip.
@@ -140,13 +145,14 @@ def contact_sheet(
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat[len(chosen) :]:
         axes.set_axis_off()
+    earlier = False
     for axes, index, (x, present) in zip(grid.flat, chosen, cells, strict=False):
-        _draw_cell(axes, x, present, clips.layout, step * poses, line_size(inches / height))
+        earlier |= _draw_cell(axes, x, present, clips.layout, step * poses, line_size(inches / height))
         bare(axes)
         axes.axhline(-0.02 * tall, color=RULE, lw=1, zorder=0)
         axes.set(xticks=[], yticks=[], xlim=(0, step * poses), ylim=(-0.05 * tall, height - 0.05 * tall))
         _class_title(axes, int(clips.y[index]), clips.classes[int(clips.y[index])])
-    limb_legend(figure, clips.layout, persons=any(present[:, 1:].any() for _, present in cells))
+    limb_legend(figure, clips.layout, any(present[:, 1:].any() for _, present in cells), earlier=earlier)
     return figure
 
 
@@ -155,15 +161,20 @@ def _frame_ticks(axes: Any, places: Sequence[float], frames: NDArray[np.int64]) 
     axes.set_xlabel("frame")
 
 
-def _draw_cell(axes: Any, x: Floats, present: Bools, layout: Layout, width: float, size: float) -> None:
-    """The poses of one clip side by side, `width` metres for all; fewer of them where two people stand far apart."""
+def _draw_cell(axes: Any, x: Floats, present: Bools, layout: Layout, width: float, size: float) -> bool:
+    """The poses of one clip within `width` metres; True where only one fits, so that they lie over each other."""
     left, right, low, _ = extent(x, present)
     poses = x.shape[1]
     fitting = int(np.clip(width // max(1.02 * (right - left), 1e-6), 1, poses))
-    shown = [poses // 2] if fitting == 1 else np.linspace(0, poses - 1, fitting).round().astype(int)
-    for place, i in enumerate(shown):
+    if fitting == 1 < poses:
+        for i in range(poses):
+            at = (width / 2 - (left + right) / 2, -low)
+            draw_frame(axes, x[:, i], present[i], layout, at, size, alpha=_FADING ** (poses - 1 - i))
+        return True
+    for place, i in enumerate(np.linspace(0, poses - 1, fitting).round().astype(int)):
         at = ((place + 0.5) * width / fitting - (left + right) / 2, -low)
         draw_frame(axes, x[:, i], present[i], layout, at, size)
+    return False
 
 
 def _columns(count: int) -> int:
@@ -204,6 +215,7 @@ def ladder(
     title: str = "",
     *,
     view: float | None = None,
+    hidden: Mapping[str, Any] | None = None,
     synthetic: bool = False,
 ) -> Figure:
     """The same clip as each view shows it to the encoder: a row for each view, a column for each frame, one scale.
@@ -217,10 +229,12 @@ def ladder(
         frames: columns.
         title: above.
         view: as for `strip`.
+        hidden: name -> (T, V, M), the share of each joint that is masked, where the views hold the joints as they
+            were before; by default a joint is masked that is zero, as above.
         synthetic: say so in the title.
 
     Raises:
-        InputError: no view, views of different shape, or as `strip`.
+        InputError: no view, views of different shape, masks of another shape, or as `strip`.
     """
     if not views:
         raise InputError("The ladder needs at least one view: name -> clip (3, T, V, M).")
@@ -231,13 +245,26 @@ def ladder(
     original = next(iter(clips.values()))
     degrees = view_angle(original, layout, view)
     shown = pick_frames(presence(original), frames)
-    rows = [_rung(x[:, shown], original[:, shown], layout, degrees) for x in clips.values()]
+    masks = {name: _share(mask, original, name) for name, mask in (hidden or {}).items()}
+    masks = {name: mask[shown] for name, mask in masks.items()}
+    rows = [_rung(x[:, shown], original[:, shown], layout, degrees, masks.get(name)) for name, x in clips.items()]
     return _draw_ladder([label(name, 14) for name in clips], rows, layout, shown, titled(title, synthetic))
 
 
-def _rung(x: Floats, original: Floats, layout: Layout, degrees: float) -> tuple[Floats, Bools, Bools]:
+def _share(mask: Any, clip: Floats, name: str) -> Floats:
+    share = numbers(mask)
+    if share.shape != clip.shape[1:]:
+        raise InputError(f"hidden[{name!r}] must have shape (T, V, M), here {clip.shape[1:]}; it has {share.shape}.")
+    return share
+
+
+def _rung(
+    x: Floats, original: Floats, layout: Layout, degrees: float, hidden: Floats | None
+) -> tuple[Floats, Bools, Shares]:
     """(projected view with masked joints put in place, (T, M) present, (T, V, M) masked)."""
     present = presence(x)
+    if hidden is not None:
+        return in_place(project(x, degrees), present, layout.root), present, hidden
     masked = (x == 0).all(axis=0) & (original != 0).any(axis=0) & present[:, None]
     filled = in_place(project(_fill(x, original, masked, layout), degrees), present, layout.root)
     return filled, present, masked
@@ -260,7 +287,7 @@ def _fill(x: Floats, original: Floats, masked: Bools, layout: Layout) -> Floats:
 
 
 def _draw_ladder(
-    names: list[str], rows: list[tuple[Floats, Bools, Bools]], layout: Layout, shown: NDArray[np.int64], title: str
+    names: list[str], rows: list[tuple[Floats, Bools, Shares]], layout: Layout, shown: NDArray[np.int64], title: str
 ) -> Figure:
     extents = np.array([extent(x, present) for x, present, _ in rows])
     left, right = extents[:, 0].min(), extents[:, 1].max()
@@ -285,5 +312,14 @@ def _draw_ladder(
     axes.set_yticks(floors + tops / 2, names, fontweight="bold", fontsize=9)
     _frame_ticks(axes, places, shown)
     persons = any(present[:, 1:].any() for _, present, _ in rows)
-    limb_legend(figure, layout, persons, masked=any(masked.any() for *_, masked in rows))
+    limb_legend(figure, layout, persons, masked=_masked_words([masked for *_, masked in rows]))
     return figure
+
+
+def _masked_words(masks: Sequence[Shares]) -> str:
+    """What a hollow joint is, for the legend; nothing where there is none."""
+    shares = np.concatenate([np.asarray(mask, dtype=np.float64).ravel() for mask in masks])
+    shares = shares[shares > 0]
+    if not len(shares):
+        return ""
+    return "masked: zero for the encoder" if (shares == 1).all() else "masked in part: drawn at its own place"
