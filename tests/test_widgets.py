@@ -6,13 +6,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
 from browsing import CHECKSUM, FAKE_MODEL, MOUNT, WIDGETS, chromium, served, state_of, strangers
+from matplotlib.collections import LineCollection
 from torch import Generator, Tensor
 
 from hiclr import augmentations as ops
@@ -161,7 +163,7 @@ def test_a_clip_that_cannot_be_shown_is_refused_and_the_picture_stays(clips: lis
 
 def test_titles_and_masks_must_fit_the_clips():
     player = Player([standing()], SIX)
-    with pytest.raises(InputError, match="1 clips and 2 titles"):
+    with pytest.raises(InputError, match="there came 1 clip and 2 titles"):
         player.update([standing()], ["a", "b"])
     with pytest.raises(InputError, match="hidden must have the shapes"):
         player.update([standing()], hidden=[np.zeros((8, 5, 1), dtype=bool)])
@@ -358,6 +360,49 @@ def test_a_masked_joint_is_drawn_hollow_where_it_would_be():
     assert unpacked(bench.player)[3, 0, 0, 4, 0] == pytest.approx(-0.2, abs=1e-3)
 
 
+def test_a_masked_joint_stays_in_its_place_at_every_strength():
+    """The encoder's joint slides to the origin; in the picture it keeps its place and loses its filling."""
+    bench = AugmentationBench(some_clips(), GrowingViews([[], [], [ops.JointMask(0.5, per_frame=False)]]))
+    places, fillings, pictures = [], [], []
+    for strength in (0.0, 0.01, 0.5, 0.99, 1.0):
+        bench.strengths["strong"] = strength
+        places.append(unpacked(bench.player)[3])
+        hidden = np.frombuffer(bench.player.hidden or bytes(4 * 8 * 6), np.uint8).reshape(bench.player.shape)
+        fillings.append(int(hidden[3].max()))
+        assert (hidden[3] > 0).sum() == (8 * 3 if strength else 0)
+        pictures.append(bench.picture())
+    assert all(np.array_equal(place, places[0]) for place in places)
+    assert fillings == [0, 3, 127, 252, 255]
+    drawn = [[c.get_segments() for c in p.findobj(LineCollection) if c.get_gid() == "bones"] for p in pictures]
+    assert all(np.allclose(a, b) for picture in drawn for a, b in zip(picture, drawn[0], strict=True))
+    assert not bench.views["strong"][:, :, hidden[3, 0, 0] > 0].any()
+
+
+def test_seconds_are_shown_of_a_known_rate_alone():
+    player = Player([standing()], SIX)
+    assert (player.fps, player.timed) == (30, False)
+    player = Player([standing()], SIX, fps=12.5)
+    assert (player.fps, player.timed) == (12.5, True)
+    assert not AugmentationBench(some_clips(), ladder()).player.timed
+    assert not explorer().player.timed
+
+
+def test_generated_clips_are_called_so_on_every_live_widget():
+    clips = replace(some_clips(), synthetic=True)
+    points = np.zeros((6, 2), dtype=np.float32)
+    shown = Explorer({"a": points}, clips=clips)
+    for widget in (AugmentationBench(clips, ladder()).player, shown.player, shown.scatter):
+        assert widget.synthetic is True
+    assert "synthetic" in repr(shown) and "synthetic" in repr(shown.player)
+    assert not AugmentationBench(some_clips(), ladder()).player.synthetic
+    assert not explorer().scatter.synthetic
+
+
+def test_one_of_a_kind_is_singular():
+    assert repr(Player([standing(1)], SIX)) == "Skeleton player, 1 view, 1 frame, 6 joints"
+    assert repr(Explorer({"a": np.zeros((1, 2))}, clips=some_clips(1))) == "Explorer of 1 clip, 1 map: a"
+
+
 def test_an_error_in_a_callback_is_shown_and_raised_and_the_picture_stays():
     bench = AugmentationBench(some_clips(), GrowingViews([[Fails()], [], []], strengths=(0.5, 1, 1)))
     before = (bench.player.positions, bench.player.revision)
@@ -518,7 +563,7 @@ def test_maps_travel_as_float32():
         ({"maps": {"a": np.zeros((2, 3))}}, r"must have shape \(2, 2\)"),
         ({"maps": {"a": np.full((2, 2), np.nan)}}, "not finite"),
         ({"labels": [0, 2]}, r"indices 0\.\.1"),
-        ({"names": ["x"]}, "2 points and 1 names"),
+        ({"names": ["x"]}, "for 2 there came 1"),
         ({"classes": [str(i) for i in range(257)]}, "up to 256"),
     ],
 )
@@ -700,12 +745,57 @@ def test_keys_step_and_play(mount: Any):
     for key, frame in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1), ("End", 7), ("ArrowRight", 0)):
         page.keyboard.press(key)
         assert data(page)["frame"] == str(frame), key
-    assert page.locator(".sk-time").text_content() == "1 / 8 · 0.00 s"
+    assert page.locator(".sk-time").text_content() == "1 / 8"
     page.keyboard.press(" ")
     assert page.evaluate("model.state.playing") is True
     page.keyboard.press("ArrowRight")
     assert page.evaluate("model.state.playing") is False  # who steps wants to look
     assert "space" in canvas(page).get_attribute("aria-label").lower()
+
+
+@pytest.mark.browser
+def test_seconds_follow_the_rate(mount: Any):
+    page = mount("player", still(fps=4))
+    canvas(page).focus()
+    page.keyboard.press("End")
+    assert page.locator(".sk-time").text_content() == "8 / 8 · 1.75 s"
+
+
+NAMED = """() => [...host.querySelectorAll("canvas:not([aria-hidden]), button, input, select, [role]")].map((part) =>
+  [part.className, (part.getAttribute("aria-label") ?? part.textContent).trim()])"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", ["player", "explorer"])
+def test_every_part_has_a_name_for_who_listens(mount: Any, name: str):
+    page = mount(name, still(synthetic=True) if name == "player" else corners(synthetic=True))
+    parts = page.evaluate(NAMED)
+    assert len(parts) >= 5
+    assert all(said and said != "▶" and said != "⟲" for _, said in parts), parts
+    assert "Synthetic clips." in canvas(page).get_attribute("aria-label")
+    assert page.locator(".sk-note").text_content() == "synthetic"
+    page = mount(name, still() if name == "player" else corners())
+    assert "ynthetic" not in canvas(page).get_attribute("aria-label")
+    assert not page.locator(".sk-note").is_visible()
+
+
+@pytest.mark.browser
+def test_a_mask_fades_in(mount: Any):
+    """From hardly to all: no step of the picture is larger than a third of the whole way."""
+    player = still(height=400)
+    page = mount("player", player)
+    pixels = "(c) => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data].map((v) => v >> 2)"
+    seen = []
+    for share in (0.0, 0.01, 0.25, 0.5, 0.75, 0.99, 1.0):
+        mask = np.zeros((8, 6, 1))
+        mask[:, 1:3] = share
+        player.update([standing()], hidden=[mask])
+        send(page, player)
+        seen.append(np.array(canvas(page).evaluate(pixels)))
+    way = np.abs(seen[-1] - seen[0]).sum()
+    steps = [np.abs(b - a).sum() for a, b in pairwise(seen)]
+    assert way > 0 and max(steps) < way / 2
+    assert steps[0] < way / 5 and steps[-1] < way / 5
 
 
 @pytest.mark.browser

@@ -78,8 +78,10 @@ def _count_panels(title: str, classes: int, ids: bool) -> tuple[Figure, list[Any
     high = 2.2 if columns == 1 else 0.165 * -(-classes // columns) + 0.4
     figure = new_figure(high + 2.3 * ids + 0.7, title)
     grid = figure.add_gridspec(1 + ids, columns, height_ratios=[high, 2.2][: 1 + ids])
-    return figure, [figure.add_subplot(grid[0, i]) for i in range(columns)], (
-        figure.add_subplot(grid[1, :]) if ids else None
+    return (
+        figure,
+        [figure.add_subplot(grid[0, i]) for i in range(columns)],
+        (figure.add_subplot(grid[1, :]) if ids else None),
     )
 
 
@@ -213,9 +215,7 @@ def bone_sizes(clips: SkeletonSet) -> list[BoneSize]:
     between = own.std(axis=0) if len(people) > 1 else bones.means.std(axis=0)
     columns = zip(bones.means.mean(axis=0), between, bones.spreads.mean(axis=0), strict=True)
     names = [(clips.layout.joints[parent], clips.layout.joints[child]) for child, parent in clips.layout.bones]
-    return [
-        BoneSize(*ends, *(100 * float(v) for v in values)) for ends, values in zip(names, columns, strict=True)
-    ]
+    return [BoneSize(*ends, *(100 * float(v) for v in values)) for ends, values in zip(names, columns, strict=True)]
 
 
 @styled

@@ -199,9 +199,7 @@ def limb_legend(figure: Figure, layout: Layout, persons: bool = False, masked: s
     if persons:
         entries.append(Line2D([], [], color=LIMBS["middle"].colour, lw=2.5, alpha=0.4, label="second person"))
     if masked:
-        entries.append(
-            Line2D([], [], color=QUIET, lw=1, ls=":", marker="o", mfc="white", label=masked)
-        )
+        entries.append(Line2D([], [], color=QUIET, lw=1, ls=":", marker="o", mfc="white", label=masked))
     if earlier:
         entries.append(Line2D([], [], color=LIMBS["middle"].colour, lw=2.5, alpha=0.25, label="paler: earlier"))
     figure.legend(handles=entries, loc="outside lower right", ncols=len(entries), labelcolor=QUIET)

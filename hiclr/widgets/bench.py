@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 import ipywidgets
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from hiclr.augmentations import GrowingViews, MixesClips, Op, Params
+from hiclr.augmentations import GrowingViews, JointMask, MixesClips, Op, Params
 from hiclr.datasets.base import SkeletonSet
 from hiclr.datasets.preprocessing import Preprocess
 from hiclr.datasets.streams import to_stream
@@ -35,11 +34,15 @@ class View(NamedTuple):
     Args:
         pose: (3, T, V, M) joint positions, before what acts on the stream itself.
         values: (3, T, V, M) what the encoder would get: the stream, with joints masked.
+        unmasked: (3, T, V, M) the same with no joint masked: where a masked joint would be.
+        hidden: (T, V, M) the share of each joint that is masked.
         draw: the parameters of each augmentation, in order.
     """
 
     pose: Tensor
     values: Tensor
+    unmasked: Tensor
+    hidden: Tensor
     draw: list[Params]
 
 
@@ -103,7 +106,7 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         preprocess: applied to the clip first, as in training.
         index: the first clip shown.
         seed: of the draws.
-        fps: frames a second.
+        fps: frames a second of the clips as shown, where it is known: then the player shows seconds.
         height: CSS pixels of the players.
 
     Raises:
@@ -118,7 +121,7 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         index: int = 0,
         seed: int = 0,
         *,
-        fps: float = 30.0,
+        fps: float | None = None,
         height: int = 300,
     ) -> None:
         if not 0 <= index < len(clips):
@@ -129,7 +132,8 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         self._make_choices(index, seed)
         self._load()
         self._views = self._compute()
-        self.player = Player([self._clip[0]] * len(self._names), self._layout, self._names, fps, height=height)
+        shown = [self._clip[0]] * len(self._names)
+        self.player = Player(shown, self._layout, self._names, fps, height=height, synthetic=clips.synthetic)
         self.message = ipywidgets.HTML(layout={"width": "100%"})
         super().__init__([*self._bars(), self.message, self.player, self._columns()], layout={"width": "100%"})
         self._show()
@@ -247,7 +251,8 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         self.seed.value = (self.seed.value + 1) % _SEEDS
 
     def _compute(self) -> list[View]:
-        original = View(self._clip[0], to_stream(self._clip, self.stream.value, self._layout)[0], [])
+        values = to_stream(self._clip, self.stream.value, self._layout)[0]
+        original = View(self._clip[0], values, values, torch.zeros(values.shape[1:]), [])
         return [original, *(self._view(view) for view in range(len(self._growing)))]
 
     def _view(self, view: int) -> View:
@@ -260,8 +265,14 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
 
         places = [(number, place) for number, rung in enumerate(self._rungs[: view + 1]) for place in range(len(rung))]
         draw = [self._sample(number, place) for number, place in places]
-        values = self._growing.apply_view(view, self._clip, draw, stream)
-        return View(poses[0][0], values[0], draw)
+        values = self._growing.apply_view(view, self._clip, draw, stream)[0]
+        steps = list(zip(self._growing.chain(view), draw, strict=True))
+        masks = [params["mask"][0] for op, params in steps if isinstance(op, JointMask)]
+        lifted = [
+            {**params, "mask": 0 * params["mask"]} if isinstance(op, JointMask) else params for op, params in steps
+        ]
+        shown = self._growing.apply_view(view, self._clip, lifted, stream)[0] if masks else values
+        return View(poses[0][0], values, *_masked(poses[0][0], values, shown, masks), draw)
 
     def _sample(self, number: int, place: int) -> Params:
         op, name = self._growing.sets[number][place], self._rungs[number][place]
@@ -277,9 +288,9 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
 
     def _show(self, refit: bool = False) -> None:
         stream = self.stream.value
-        hidden = [((v.values == 0).all(0) & (v.pose != 0).any(0)).numpy() for v in self._views]
         if stream == "joint":
-            self.player.update(self._shown(hidden), self._names, refit=refit, hidden=hidden)
+            hidden = [view.hidden.numpy() for view in self._views]
+            self.player.update([view.unmasked for view in self._views], self._names, refit=refit, hidden=hidden)
         else:
             self.player.update(
                 [view.pose for view in self._views],
@@ -298,11 +309,6 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         names = [name for rung in self._rungs for name in rung]
         return list(zip(names, self._growing.chain(len(self._rungs) - 1), self._views[-1].draw, strict=True))
 
-    def _shown(self, hidden: list[NDArray[np.bool_]]) -> list[Tensor]:
-        """The values; a masked joint where it would be, to be drawn hollow."""
-        pairs = zip(self._views, hidden, strict=True)
-        return [torch.where(torch.from_numpy(mask), view.pose, view.values) for view, mask in pairs]
-
     @property
     def views(self) -> dict[str, Tensor]:
         """What the encoder would get, by name: (3, T, V, M) each, the original first."""
@@ -315,10 +321,21 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
 
     def picture(self) -> Figure:
         """The ladder: a row of poses for the original and each view."""
-        # masked joints stay zero here: the figure itself finds them and draws them hollow
+        joints = self.stream.value == "joint"
         rows = {
-            name: view.values if self.stream.value == "joint" else view.pose
-            for name, view in zip(self._names, self._views, strict=True)
+            name: view.unmasked if joints else view.pose for name, view in zip(self._names, self._views, strict=True)
         }
+        hidden = {name: view.hidden for name, view in zip(self._names, self._views, strict=True)} if joints else None
         title = f"{self._set.names[self.clip.value]}, {self.stream.value} stream, draw {self.seed.value}"
-        return skeletons.ladder(rows, self._layout, title=title, synthetic=self._set.synthetic)
+        return skeletons.ladder(rows, self._layout, title=title, hidden=hidden, synthetic=self._set.synthetic)
+
+
+def _masked(pose: Tensor, values: Tensor, shown: Tensor, masks: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """(where each joint of a view would be with no mask (3, T, V, M), how much of it is masked (T, V, M))."""
+    left = torch.ones(values.shape[1:])
+    for mask in masks:
+        left = left * (1 - mask[:, :, None])
+    there = (pose != 0).any(0)
+    gone = (values == 0).all(0) & there  # also by an augmentation that is not known here
+    hidden = torch.where(gone, 1.0, 1 - left) * there.any(1, keepdim=True)
+    return torch.where(gone & (left == 1), pose, shown), hidden

@@ -2,7 +2,7 @@
 //
 // Pans and zooms are the reader's and stay here; a pick goes to the kernel, which shows the clip.
 
-import { View, element, mixed, numbers } from "./page.js";
+import { View, counted, element, mixed, numbers } from "./page.js";
 
 const NEAR = 10; // CSS pixels within which the pointer means a point
 const TITLE = 24; // CSS pixels above each map
@@ -122,6 +122,7 @@ class ExplorerView extends View {
     this.tip = element("div", "sk-tip", { "aria-hidden": "true" });
     this.legend = element("div", "sk-legend", { role: "group", "aria-label": "Classes; press to show some of them alone" });
     this.status = element("div", "sk-status", { "aria-live": "polite" });
+    this.note = element("span", "sk-note");
     this.root.append(this.tip, this.legend, this.status);
     this.hovered = -1;
     this.alone = new Set(); // classes shown alone; none means all
@@ -157,20 +158,23 @@ class ExplorerView extends View {
     this.charts = Array.from({ length: this.fault ? 0 : panels }, (_, p) =>
       new Chart(xy.subarray(2 * p * count, 2 * (p + 1) * count), titles[p] ?? ""));
     this.canvas.setAttribute("aria-label",
-      `Maps of ${this.count} clips, ${panels} side by side: ${titles.join(", ")}. ` +
+      `${counted(this.count, "clip")} in ${panels === 1 ? "1 map" : `${panels} maps side by side`}: ` +
+      `${titles.join(", ")}. ${this.synthetic()}` +
       "Click a point to play its clip, arrow keys go to the next.");
+    this.mark(this.note);
     this.stale = true;
     this.dark = undefined;
   }
 
   paintLegend() {
-    this.legend.replaceChildren();
+    this.legend.replaceChildren(this.note);
     const present = new Set(this.labels);
     this.classes.forEach((name, c) => {
       if (!present.has(c)) return;
       const button = element("button", "sk-class", { type: "button", "aria-pressed": String(this.alone.has(c)) });
       const mark = sprite(this.palette[c], this.model.get("markers")[c], 5, 2);
       mark.className = "sk-mark";
+      mark.setAttribute("aria-hidden", "true");
       const text = element("span", "");
       text.textContent = name;
       button.append(mark, text);

@@ -38,6 +38,7 @@ class Scatter(anywidget.AnyWidget):  # type: ignore[misc]
         classes: the names.
         names: N names, shown when a point is hovered.
         height: CSS pixels of a row of maps.
+        synthetic: say so beside the legend.
 
     Raises:
         InputError: no map, other shapes, numbers that are not finite, or labels outside the classes.
@@ -56,6 +57,7 @@ class Scatter(anywidget.AnyWidget):  # type: ignore[misc]
     palette = traitlets.List(traitlets.Unicode()).tag(sync=True)
     markers = traitlets.List(traitlets.Unicode()).tag(sync=True)
     height = traitlets.Int(320).tag(sync=True)
+    synthetic = traitlets.Bool(False).tag(sync=True)
     revision = traitlets.Int(0).tag(sync=True)
     picked = traitlets.Dict().tag(sync=True)
     hovered = traitlets.Int(-1).tag(sync=True)
@@ -68,15 +70,17 @@ class Scatter(anywidget.AnyWidget):  # type: ignore[misc]
         classes: Sequence[str],
         names: Sequence[str],
         height: int = 320,
+        *,
+        synthetic: bool = False,
     ) -> None:
         y = np.asarray(labels, dtype=np.int64)
         points = _points(maps, len(y))
         if len(classes) > _MOST:
-            raise InputError(f"The explorer numbers up to {_MOST} classes; there are {len(classes)}.")
+            raise InputError(f"The explorer numbers up to {_MOST} classes; there are {len(classes):,}.")
         if ((y < 0) | (y >= len(classes))).any():
             raise InputError(f"labels must be indices 0..{len(classes) - 1} into the {len(classes)} classes.")
         if len(names) != len(y):
-            raise InputError(f"There are {len(y)} points and {len(names)} names; one name for each is wanted.")
+            raise InputError(f"There must be one name for each point; for {len(y):,} there came {len(names):,}.")
         super().__init__(
             xy=points.astype("<f4").tobytes(),
             labels=y.astype(np.uint8).tobytes(),
@@ -88,6 +92,7 @@ class Scatter(anywidget.AnyWidget):  # type: ignore[misc]
             palette=class_colours(len(classes)),
             markers=[class_marker(c) for c in range(len(classes))],
             height=height,
+            synthetic=synthetic,
             revision=1,
         )
 
@@ -118,9 +123,9 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         names: N names; when left out, those of the set.
         preprocess: applied to a clip of the set before it is played.
         title: of the still picture.
-        fps: frames a second.
+        fps: frames a second of the clips, where it is known: then the player shows seconds.
         height: CSS pixels of a row of maps.
-        synthetic: say so in the still picture; when left out, as the set says.
+        synthetic: say so beside the maps, below the player and in the still picture; when left out, as the set says.
 
     Raises:
         InputError: something is neither given nor known from a set, or does not fit the maps.
@@ -139,7 +144,7 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         *,
         preprocess: Preprocess | None = None,
         title: str = "t-SNE",
-        fps: float = 30.0,
+        fps: float | None = None,
         height: int = 320,
         synthetic: bool | None = None,
     ) -> None:
@@ -155,9 +160,12 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         self._names = tuple(names) if names is not None else tuple(f"clip {i}" for i in range(len(self._labels)))
         self._title, self._synthetic = title, bool(known and known.synthetic) if synthetic is None else synthetic
         if known is not None and len(known) != len(self._labels):
-            raise InputError(f"There are {len(self._labels)} labels and {len(known)} clips in the set.")
+            raise InputError(
+                f"There must be one label for each clip of the set; for {len(known):,} there came "
+                f"{len(self._labels):,}."
+            )
         self._clip = _from_set(known, preprocess) if known is not None else clips
-        self.scatter = Scatter(maps, self._labels, self._classes, self._names, height)
+        self.scatter = Scatter(maps, self._labels, self._classes, self._names, height, synthetic=self._synthetic)
         shown, titles = self._look_up(0)
         self.player = Player(shown, layout, titles, fps, synthetic=self._synthetic)
         self.message = ipywidgets.HTML()
@@ -203,7 +211,9 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         self.picked = change["new"]
 
     def describe(self) -> str:
-        return f"Explorer of {len(self._labels):,} clips, {len(self._maps)} maps: {', '.join(self._maps)}"
+        clips, maps = len(self._labels), len(self._maps)
+        said = f"{clips:,}{' synthetic' * self._synthetic} clip{'s' * (clips != 1)}, {maps} map{'s' * (maps != 1)}"
+        return f"Explorer of {said}: {', '.join(self._maps)}"
 
     def picture(self) -> Figure:
         """The maps, in the same colours."""

@@ -17,6 +17,9 @@ export function element(tag, className, attributes = {}) {
   return made;
 }
 
+/** "1 clip", "2 clips" */
+export const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+
 export const mixed = (colour, percent, other) => `color-mix(in srgb, ${colour} ${percent}%, ${other})`;
 
 export class View {
@@ -55,6 +58,15 @@ export class View {
   watch(name, action) {
     this.model.on(`change:${name}`, action);
     this.watched.push([`change:${name}`, action]);
+  }
+
+  /** What has to be said of generated clips: to who listens, and in a note to who looks. */
+  synthetic() {
+    return this.model.get("synthetic") ? "Synthetic clips. " : "";
+  }
+
+  mark(note) {
+    note.textContent = this.model.get("synthetic") ? "synthetic" : "";
   }
 
   /** Set a trait, here and in the kernel. */

@@ -3,7 +3,7 @@
 // The kernel sends positions once per update; the clock runs here, so playback needs no messages.
 // This file draws and nothing else: what is drawn was computed in Python.
 
-import { View, element, mixed, numbers } from "./page.js";
+import { View, counted, element, mixed, numbers } from "./page.js";
 
 const SPEEDS = [0.1, 0.25, 0.5, 1, 2, 4];
 const HOME = { yaw: 0.45, pitch: 0.16, zoom: 1 };
@@ -16,7 +16,7 @@ function read(model) {
   const [views, frames, persons, joints] = model.get("shape");
   const positions = numbers(model, "positions", Int16Array);
   const vectors = numbers(model, "vectors", Int16Array);
-  const hidden = model.get("hidden"); // one byte a joint, in the order of the positions; empty when none is masked
+  const hidden = model.get("hidden"); // one byte a joint, 255 where all of it is masked, in the order of the positions; empty when none is
   const wanted = 3 * views * frames * persons * joints;
   const fault =
     !wanted ? "no clip" : positions.length !== wanted ? `${positions.length} numbers came, ${wanted} were wanted` : "";
@@ -118,15 +118,26 @@ class Body {
     return present;
   }
 
-  shadow(g, width) {
-    g.beginPath();
-    for (const [child, parent] of this.data.bones) {
-      if (this.masked[child] || this.masked[parent]) continue;
-      g.moveTo(this.foot[4 * child], this.foot[4 * child + 1]);
-      g.lineTo(this.foot[4 * parent], this.foot[4 * parent + 1]);
-    }
+  /** The share of a bone that is masked: that of its end which is masked more. */
+  share(child, parent) {
+    return Math.max(this.masked[child], this.masked[parent]) / 255;
+  }
+
+  shadow(g, width, alpha) {
+    const whole = new Path2D();
     g.lineWidth = width;
-    g.stroke();
+    for (const [child, parent] of this.data.bones) {
+      const share = this.share(child, parent);
+      const path = share ? new Path2D() : whole;
+      path.moveTo(this.foot[4 * child], this.foot[4 * child + 1]);
+      path.lineTo(this.foot[4 * parent], this.foot[4 * parent + 1]);
+      if (!share) continue;
+      g.globalAlpha = alpha * (1 - share);
+      g.stroke(path);
+    }
+    g.globalAlpha = alpha;
+    g.stroke(whole);
+    g.globalAlpha = 1;
   }
 
   line(g, a, b, colour, width) {
@@ -140,7 +151,7 @@ class Body {
 
   /** Far bones first. Left limbs are filled, right limbs outlined: told apart without colour too. */
   bones(g, colours, theme, width, faint) {
-    const { data, points, masked, order } = this;
+    const { data, points, order } = this;
     const depth = (i) => points[4 * data.bones[i][0] + 2] + points[4 * data.bones[i][1] + 2];
     order.sort((a, b) => depth(a) - depth(b));
     for (const i of order) {
@@ -150,17 +161,19 @@ class Body {
       const side = data.sides[child];
       const colour = colours[side];
       const thick = (width * (points[4 * child + 3] + points[4 * parent + 3])) / 2;
-      if (faint || masked[child] || masked[parent]) {
-        g.globalAlpha = faint ? 0.3 : 0.45;
+      const share = this.share(child, parent);
+      if (faint || share) {
+        g.globalAlpha = faint ? 0.3 : 0.45 * share;
         g.setLineDash(faint ? [] : [2, 4]);
         this.line(g, a, b, faint ? theme.ink : colour, Math.min(thick, 1.2));
         g.setLineDash([]);
-        g.globalAlpha = 1;
-        continue;
+        g.globalAlpha = faint ? 1 : 1 - share;
+        if (faint || share === 1) { g.globalAlpha = 1; continue; }
       }
       this.line(g, a, b, theme.paper, thick + 2.5); // a rim, so that crossing limbs stay apart
       this.line(g, a, b, colour, thick);
       if (side === "right") this.line(g, a, b, theme.paper, Math.max(thick - 2.4, 0.8));
+      g.globalAlpha = 1;
     }
   }
 
@@ -170,8 +183,9 @@ class Body {
       const colour = colours[data.sides[v]];
       const radius = 0.62 * width * points[4 * v + 3] + 0.4;
       g.beginPath();
-      g.arc(points[4 * v], points[4 * v + 1], masked[v] ? radius + 1.2 : radius, 0, PI2);
-      g.fillStyle = masked[v] || data.sides[v] === "right" ? theme.paper : colour;
+      const share = masked[v] / 255;
+      g.arc(points[4 * v], points[4 * v + 1], radius + 1.2 * share, 0, PI2);
+      g.fillStyle = data.sides[v] === "right" ? theme.paper : mixed(colour, 100 * (1 - share), theme.paper);
       g.strokeStyle = colour;
       g.lineWidth = 1.2;
       g.fill();
@@ -181,9 +195,10 @@ class Body {
 
   /** The head as a circle whose size follows its own bone, so that a scaled body keeps its looks. */
   face(g, colours, theme, width) {
-    const { data, points, masked } = this;
+    const { data, points } = this;
     const bone = data.bones.find(([child]) => child === data.head);
-    if (!bone || masked[bone[0]] || masked[bone[1]]) return;
+    const share = bone ? this.share(...bone) : 1;
+    if (share === 1) return;
     const [h, n] = [4 * bone[0], 4 * bone[1]];
     const metres = (v) => this.start + 3 * v;
     let length = 0;
@@ -195,11 +210,13 @@ class Body {
     const push = Math.min(radius * 0.35, reach) / reach;
     g.beginPath();
     g.arc(points[h] + (points[h] - points[n]) * push, points[h + 1] + (points[h + 1] - points[n + 1]) * push, radius, 0, PI2);
+    g.globalAlpha = 1 - share;
     g.fillStyle = theme.paper;
     g.fill();
     g.strokeStyle = colours.middle;
     g.lineWidth = Math.max(0.75 * width, 1.2);
     g.stroke();
+    g.globalAlpha = 1;
   }
 
   /** Vectors of a bone or motion stream, each from its joint or from that joint's parent. */
@@ -256,8 +273,9 @@ function toolbar() {
   home.textContent = "⟲";
   home.setAttribute("aria-label", "Reset the view");
   const key = element("span", "sk-key", { "aria-hidden": "true" });
-  bar.append(play, scrub, time, speed, home, key);
-  return { bar, play, scrub, time, speed, home, key };
+  const note = element("span", "sk-note");
+  bar.append(play, scrub, time, speed, home, key, note);
+  return { bar, play, scrub, time, speed, home, key, note };
 }
 
 function paintKey(key, data) {
@@ -290,7 +308,8 @@ class PlayerView extends View {
   listen() {
     const { model, canvas, controls } = this;
     for (const name of ["revision", "projection"]) this.watch(name, () => { this.load(); this.draw(); });
-    for (const name of ["speed", "fps", "height"]) this.watch(name, () => this.draw());
+    for (const name of ["speed", "fps", "timed", "height"]) this.watch(name, () => this.draw());
+    this.watch("synthetic", () => { this.load(); this.draw(); });
     this.watch("playing", () => this.wake());
     this.on(controls.play, "click", () => this.send("playing", !model.get("playing")));
     this.on(controls.scrub, "input", () => this.seek(Number(controls.scrub.value)));
@@ -377,10 +396,11 @@ class PlayerView extends View {
     const { views, frames, persons, titles } = this.data;
     this.canvas.setAttribute(
       "aria-label",
-      `Skeleton player, ${views} view${views === 1 ? "" : "s"}: ${titles.join(", ")}. ${frames} frames, ` +
-        `up to ${persons} person${persons === 1 ? "" : "s"}. Space plays and pauses, arrow keys step.`,
+      `Skeleton player, ${counted(views, "view")}: ${titles.join(", ")}. ${this.synthetic()}${counted(frames, "frame")}, ` +
+        `up to ${counted(persons, "person")}. Space plays and pauses, arrow keys step.`,
     );
     paintKey(this.controls.key, this.data);
+    this.mark(this.controls.note);
   }
 
   wake() {
@@ -455,9 +475,7 @@ class PlayerView extends View {
     const near = bodies.map((_, person) => person).filter((person) => present[person]);
     near.sort((a, b) => bodies[a].points[2] - bodies[b].points[2]); // by the first joint's depth
     g.strokeStyle = theme.ink;
-    g.globalAlpha = 0.1;
-    for (const person of near) bodies[person].shadow(g, width);
-    g.globalAlpha = 1;
+    for (const person of near) bodies[person].shadow(g, width, 0.1);
     for (const person of near) {
       const colours = this.tones(data.colours, theme, person);
       bodies[person].pixels = view.pixels;
@@ -487,7 +505,8 @@ class PlayerView extends View {
     controls.scrub.max = String(data.frames - 1);
     controls.scrub.value = String(frame);
     controls.speed.value = String(model.get("speed"));
-    const text = `${frame + 1} / ${data.frames} · ${(frame / model.get("fps")).toFixed(2)} s`;
+    const seconds = model.get("timed") ? ` · ${(frame / model.get("fps")).toFixed(2)} s` : "";
+    const text = `${frame + 1} / ${data.frames}${seconds}`;
     controls.time.textContent = text;
     controls.scrub.setAttribute("aria-valuetext", text);
     this.tell({ frame, yaw: camera.yaw.toFixed(4), pitch: camera.pitch.toFixed(4), zoom: camera.zoom.toFixed(4) });

@@ -20,6 +20,7 @@ __all__ = ["Clip", "Packed", "Place", "Player", "pack", "place_of"]
 
 Clip = Tensor | NDArray[np.float32]
 
+_PLAYED = 30.0  # frames a second that are played of clips whose rate is not known
 _LARGEST = 32767  # of an int16
 _MARGIN = 1.12  # the picture is this much larger than the clip it is fitted to
 
@@ -158,16 +159,18 @@ class Player(Pictured, anywidget.AnyWidget):  # type: ignore[misc]
     """Plays clips side by side in 3D: drag turns, the wheel zooms, a double-click resets, space plays, arrows step.
 
     Left limbs are filled, right limbs outlined; persons after the first are paler; absent persons are not drawn;
-    masked joints are hollow. The camera is the reader's: no update moves it.
+    masked joints are hollow, joints masked in part are filled the paler. The camera is the reader's: no update moves
+    it.
 
     Args:
         clips: W clips (3, T, V, M) in metres, y up.
         layout: the V joints.
         titles: one text for each clip; shown as it is, never as markup.
-        fps: frames a second.
+        fps: frames a second of the clips, where it is known: then the time is shown in seconds. When left out, frames
+            are counted, and 30 of them are played a second.
         playing: play at once.
         height: CSS pixels of a row of views.
-        synthetic: say so in the still picture.
+        synthetic: say so below the picture, and in the still one.
 
     Raises:
         InputError: no clip, clips of another shape, or not one title for each.
@@ -191,7 +194,9 @@ class Player(Pictured, anywidget.AnyWidget):  # type: ignore[misc]
     titles = traitlets.List(traitlets.Unicode()).tag(sync=True)
     place = traitlets.Dict().tag(sync=True)
     projection = traitlets.Enum(["perspective", "orthographic"], "perspective").tag(sync=True)
-    fps = traitlets.Float(30.0).tag(sync=True)
+    fps = traitlets.Float(_PLAYED).tag(sync=True)
+    timed = traitlets.Bool(False).tag(sync=True)  # fps is the clips' own, and not only the pace of playing
+    synthetic = traitlets.Bool(False).tag(sync=True)
     speed = traitlets.Float(1.0).tag(sync=True)
     playing = traitlets.Bool(True).tag(sync=True)
     height = traitlets.Int(300).tag(sync=True)
@@ -202,20 +207,22 @@ class Player(Pictured, anywidget.AnyWidget):  # type: ignore[misc]
         clips: Sequence[Clip],
         layout: Layout,
         titles: Sequence[str] | None = None,
-        fps: float = 30.0,
+        fps: float | None = None,
         *,
         playing: bool = True,
         height: int = 300,
         synthetic: bool = False,
     ) -> None:
-        self._layout, self._synthetic = layout, synthetic
+        self._layout = layout
         super().__init__(
             bones=[list(bone) for bone in layout.bones],
             sides=list(layout.sides),
             joints=list(layout.joints),
             head=next((v for v, name in enumerate(layout.joints) if name.lower() == "head"), -1),
             colours={side: LIMBS[side].colour for side in ("left", "right")},
-            fps=float(fps),
+            fps=_PLAYED if fps is None else float(fps),
+            timed=fps is not None,
+            synthetic=synthetic,
             playing=playing,
             height=height,
         )
@@ -232,7 +239,7 @@ class Player(Pictured, anywidget.AnyWidget):  # type: ignore[misc]
         titles: Sequence[str] | None = None,
         *,
         refit: bool = False,
-        hidden: Sequence[NDArray[np.bool_]] | None = None,
+        hidden: Sequence[NDArray[Any]] | None = None,
         vectors: Sequence[Clip] | None = None,
         vectors_from: str = "joint",
         gain: float = 1.0,
@@ -243,7 +250,8 @@ class Player(Pictured, anywidget.AnyWidget):  # type: ignore[misc]
             clips: W clips (3, T, V, M).
             titles: W texts; kept when left out and W is the same.
             refit: also fit the picture to the first clip. The camera's angles and zoom stay the reader's.
-            hidden: W masks (T, V, M), True where a joint is masked; by default joints at exactly zero.
+            hidden: W masks (T, V, M), True where a joint is masked, or the share of it that is; by default joints at
+                exactly zero.
             vectors: W clips (3, T, V, M) of vectors to draw instead of the limbs (a bone or motion stream).
             vectors_from: where a vector starts: at its "joint", or at the "parent" of that joint.
             gain: length at which a vector is drawn, 1 being its own.
@@ -260,10 +268,12 @@ class Player(Pictured, anywidget.AnyWidget):  # type: ignore[misc]
         self._check_like(arrays, "vectors", arrows or arrays, 3)
         packed = pack(arrays, self._layout)
         drawn = pack(arrows, self._layout) if arrows else Packed(b"", 1.0, [])
-        masked = _stacked([np.repeat(mask[None], 3, axis=0).astype(np.float32) for mask in masks])[..., 0]
+        shares = _stacked([np.repeat(mask[None], 3, axis=0).astype(np.float32) for mask in masks])[..., 0]
+        # 255 is all of a joint and nothing less is; 0 is none of it
+        masked = np.where(shares >= 1, 255, np.ceil(254 * shares.clip(0, 1))).astype(np.uint8)
         with self.hold_sync():
             self.shape, self.scale, self.positions = packed.shape, packed.scale, packed.data
-            self.hidden = masked.astype(np.uint8).tobytes() if masked.any() else b""
+            self.hidden = masked.tobytes() if masked.any() else b""
             self.vectors, self.vector_scale, self.vector_origin = drawn.data, gain * drawn.scale, vectors_from
             self.titles = titles
             if refit:
@@ -275,7 +285,8 @@ class Player(Pictured, anywidget.AnyWidget):  # type: ignore[misc]
         if titles is None:
             return list(self.titles) if len(self.titles) == count else [""] * count
         if len(titles) != count:
-            raise InputError(f"There are {count} clips and {len(titles)} titles; one title for each is wanted.")
+            came = f"{count} clip{'s' * (count != 1)} and {len(titles)} title{'s' * (len(titles) != 1)}"
+            raise InputError(f"There must be one title for each clip; there came {came}.")
         return [label(title, 80) for title in titles]
 
     def _check_like(self, clips: list[Any], name: str, others: list[Any], first: int) -> None:
@@ -287,12 +298,14 @@ class Player(Pictured, anywidget.AnyWidget):  # type: ignore[misc]
     def describe(self) -> str:
         views, frames, _, joints = self.shape
         named = ": " + ", ".join(title for title in self.titles if title) if any(self.titles) else ""
-        return f"Skeleton player, {views} view{'s' * (views != 1)}, {frames} frames, {joints} joints{named}"
+        counts = ((views, "view"), (frames, "frame"), (joints, "joint"))
+        said = ", ".join(f"{count} {noun}{'s' * (count != 1)}" for count, noun in counts)
+        return f"Skeleton player{' (synthetic)' * self.synthetic}, {said}{named}"
 
     def picture(self) -> Figure:
         """The clips as rows of poses."""
         if len(self._clips) == 1:
-            return skeletons.strip(self._clips[0], self._layout, title=self.titles[0], synthetic=self._synthetic)
+            return skeletons.strip(self._clips[0], self._layout, title=self.titles[0], synthetic=self.synthetic)
         stacked = _stacked(self._clips).transpose(0, 4, 1, 3, 2)
         rows = {title or f"view {i + 1}": x for i, (title, x) in enumerate(zip(self.titles, stacked, strict=True))}
-        return skeletons.ladder(rows, self._layout, synthetic=self._synthetic)
+        return skeletons.ladder(rows, self._layout, synthetic=self.synthetic)
