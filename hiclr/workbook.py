@@ -1,19 +1,23 @@
-"""What the notebooks share: which clips, which settings, which folder. Any of them runs alone."""
+"""What the notebooks share: which clips, which settings, which folder; and tables. Any of them runs alone."""
 
+import html
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import hiclr
 from hiclr.datasets import SkeletonSet, open_set
+from hiclr.datasets.doctor import diagnose_set
 from hiclr.errors import InputError
 from hiclr.pretraining import PRESETS, PretrainConfig, prepare_run, pretrain
 from hiclr.runs import Run
 
-__all__ = ["CLIPS_SEEN", "Workbook"]
+__all__ = ["CLIPS_SEEN", "Table", "Workbook", "doctor_page"]
 
 CLIPS_SEEN = 120_000
 """Clips that a quick run trains on at most, repetitions counted: one to three minutes on 2 cores, for any set."""
@@ -133,3 +137,64 @@ def _asked_for(environment: Mapping[str, str]) -> dict[str, Any]:
             raise InputError(f"QUICK must be 0 (full settings) or 1; it is {found['quick']!r}.")
         found["quick"] = found["quick"] == "1"
     return found
+
+
+_WIDEST = 60  # letters of a cell in a terminal
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that a notebook shows as one, and a terminal as aligned text. Cells are text, never markup.
+
+    Args:
+        title: above.
+        columns: the headings.
+        rows: a value for each column; numbers stand on the right, fractions with one decimal.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+    def _repr_html_(self) -> str:
+        head = "".join(_cell("th", column, "left") for column in self.columns)
+        body = "".join(
+            f"<tr>{''.join(_cell('td', _written(v), 'left' if isinstance(v, str) else 'right') for v in row)}</tr>"
+            for row in self.rows
+        )
+        return f"<b>{html.escape(self.title)}</b><table><tr>{head}</tr>{body}</table>"
+
+    def __repr__(self) -> str:
+        rows = [list(self.columns), *([_written(value) for value in row] for row in self.rows)]
+        cells = ([wrap(cell, _WIDEST) or [""] for cell in row] for row in rows)
+        lines = [line for row in cells for line in zip_longest(*row, fillvalue="")]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(self.columns))]
+        padded = ("  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+        return "\n".join([self.title, *padded])
+
+
+def _cell(tag: str, text: str, side: str) -> str:
+    return f"<{tag} style='text-align:{side};vertical-align:top'>{html.escape(text)}</{tag}>"
+
+
+def _written(value: Any) -> str:
+    return f"{value:.1f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def doctor_page(clips: SkeletonSet) -> Table:
+    """What the doctor says of a set: a row for each kind of trouble, faults first."""
+    report = diagnose_set(clips)
+    faults, notes = len(report["faults"]), len(report["notes"])
+    words = [f"{faults} kind{'s' * (faults != 1)} of fault" if faults else "nothing to fix"]
+    words += [f"{notes} note{'s' * (notes != 1)}"] if notes else []
+    rows = [
+        [found["severity"].upper() if found["severity"] == "fault" else found["severity"], found["kind"], found["what"],
+         found["where"] if found["places"] else "", found["do"]]
+        for found in report["findings"]
+    ]  # fmt: skip
+    bodies = report["summary"].get("bodies", "")
+    measured = [["seen", "bodies", bodies, "", ""]] if bodies else []
+    return Table(f"The doctor on {clips.source}: {', '.join(words)}", _DOCTOR, [*measured, *rows])
+
+
+_DOCTOR = ("", "kind", "what", "where, first", "what to do")

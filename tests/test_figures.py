@@ -19,7 +19,7 @@ from PIL import Image
 from hiclr.datasets import SkeletonSet
 from hiclr.errors import InputError
 from hiclr.evaluation import Embedding
-from hiclr.figures import curves, embeddings, evaluation, overview, skeletons, style
+from hiclr.figures import curves, embeddings, evaluation, overview, skeletons, strength, style
 from hiclr.skeleton import BANDAI_21, LAYOUTS, NTU_25, Layout
 
 HOSTILE = (
@@ -76,6 +76,7 @@ def every_figure(text: str = "title") -> dict[str, Callable[[], style.Figure]]:
         "layout_figure": lambda: skeletons.layout_figure(layout, title=text),
         "counts": lambda: overview.counts(clips),
         "lengths": lambda: overview.lengths(clips),
+        "moved": lambda: strength.moved([0, 1], {text: [0, 1]}, text),
         "bone_lengths": lambda: overview.bone_lengths(clips),
         "training": lambda: curves.training(rows(), text, chance=10),
         "compare": lambda: curves.compare({text: rows(), "other": rows()}, text),
@@ -511,3 +512,94 @@ def test_player_leaves_out_who_is_absent() -> None:
     frames = skeletons.player_3d(x, NTU_25).frames
     shown = [sum(len(trace.x) > 0 for trace in frame.data) for frame in frames]
     assert shown == [6] * 4 + [3] * 2
+
+
+def test_a_joint_masked_for_a_while_lies_between_where_it_is_before_and_after() -> None:
+    x, wrist = clip(frames=9), NTU_25.joints.index("wrist_l")
+    flat = x * np.array([1, 0.1, 1])[:, None, None, None]  # a view whose bones are not the original's
+    masked = flat.copy()
+    masked[:, 4, wrist] = 0
+    whole, mended = (bones(skeletons.ladder({"a": x, "b": view}, NTU_25, 9)) for view in (flat, masked))
+    for one, other in zip(whole[9:], mended[9:], strict=True):
+        assert np.array(other.get_segments()) == pytest.approx(np.array(one.get_segments()), abs=1e-9)
+
+
+def test_a_joint_masked_in_part_is_paler_and_stays_in_place() -> None:
+    x, share = clip(), np.zeros((12, 25, 1))
+    share[:, 6] = 0.5
+    figure = skeletons.ladder({"a": x, "b": x}, NTU_25, 2, hidden={"b": share})
+    drawn = bones(figure)
+    down = np.array(drawn[2].get_segments()) - np.array(drawn[0].get_segments())
+    assert down == pytest.approx(np.broadcast_to(down[0, 0], down.shape), abs=1e-9)
+    (face,) = {to_hex(c.get_facecolor()[0]) for c in figure.findobj(PathCollection) if len(c.get_offsets()) == 1}
+    assert face == style.pale(style.LIMBS["left"].colour, 0.5)
+    with pytest.raises(InputError, match=r"hidden\['b'\] must have shape \(T, V, M\), here \(12, 25, 1\)"):
+        skeletons.ladder({"a": x, "b": x}, NTU_25, hidden={"b": share[1:]})
+
+
+def test_a_clip_too_wide_shows_its_poses_over_each_other_the_earlier_ones_paler() -> None:
+    x = np.stack([clip()] * 9 + [clip(persons=2)[..., :1]]).astype(np.float32)
+    x = np.concatenate([x, np.zeros_like(x)], axis=4)
+    x[9, ..., 1] = x[9, ..., 0]
+    x[9, 0, ..., 1] += np.linspace(4, 3, 12)[:, None]
+    figure = skeletons.contact_sheet(SkeletonSet.from_arrays(x, list(range(10))), view=0)
+    alphas = [c.get_alpha() for c in figure.axes[9].collections if c.get_gid() == "bones"]
+    assert len(alphas) == 6 and sorted(set(alphas)) == alphas[:0] + sorted(set(alphas))
+    firsts = alphas[1::2]  # the first person is drawn last, on top
+    assert firsts == sorted(firsts) and firsts[-1] == 1 and firsts[0] < 0.3
+    assert "paler: earlier" in [t.get_text() for t in texts(figure)]
+
+
+def test_a_nose_beside_eyes_has_no_disc_over_it() -> None:
+    sizes = {}
+    for name in ("coco17", "ntu25"):
+        layout = LAYOUTS[name]
+        dots = [c for c in skeletons.layout_figure(layout).findobj(PathCollection) if len(c.get_offsets()) > 1]
+        sizes[name] = float(max(np.max(c.get_sizes()) for c in dots) / min(np.min(c.get_sizes()) for c in dots))
+    assert sizes["coco17"] == 1 < sizes["ntu25"]
+
+
+def test_120_classes_are_readable_and_empty_ones_left_out() -> None:
+    many = tuple(f"action number {i}" for i in range(120))
+    figure = overview.counts(skeleton_set(many))
+    assert figure.get_figheight() < 11
+    labels = [t.get_text() for axes in figure.axes for t in axes.get_yticklabels()]
+    assert [t for t in labels if t.startswith("action")] == list(many)
+    figure.png()
+    boxes = [t.get_window_extent() for t in figure.axes[0].get_yticklabels()]
+    assert all(abs(a.y0 - b.y0) > 0.8 * a.height for a, b in pairwise(boxes))
+
+    few = SkeletonSet.from_arrays(np.stack([clip()] * 4).astype(np.float32), [7, 7, 90, 90], classes=many)
+    figure = overview.counts(few)
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == [many[7], many[90]]
+    assert "118 without a clip are left out" in figure.axes[0].get_title(loc="left")
+    hundreds = overview.counts(skeleton_set(tuple(f"c{i}" for i in range(200))))
+    assert hundreds.get_figheight() < 7 and not hundreds.axes[0].get_xticklabels()
+
+
+def test_the_legend_of_lengths_lies_beside_the_bars() -> None:
+    figure = overview.lengths(skeleton_set())
+    assert figure.axes[0].get_legend() is None and len(figure.legends) == 1
+
+
+def test_bone_sizes_are_those_of_the_body() -> None:
+    clips = skeleton_set()
+    clips.x[1] *= 2  # subject 1 has this clip and one of the usual size
+    sizes = {(size.parent, size.child): size for size in overview.bone_sizes(clips)}
+    pose, parent, child = skeletons.standing_pose(NTU_25), 4, 5
+    x = clips.x[0, :, :, :, 0]
+    true = 100 * np.linalg.norm(x[:, :, child] - x[:, :, parent], axis=0)
+    size = sizes[NTU_25.joints[parent], NTU_25.joints[child]]
+    assert pose.shape == (3, 25) and size.mean == pytest.approx(true.mean() * 7 / 6, rel=1e-4)
+    assert size.between == pytest.approx(np.std([1, 1.5, 1]) * true.mean(), rel=1e-4)
+    assert size.within == pytest.approx(true.std() * 7 / 6, rel=1e-3)
+    with pytest.raises(InputError, match="Nobody is present"):
+        overview.bone_sizes(SkeletonSet.from_arrays(np.zeros((2, 3, 4, 25, 1), dtype=np.float32), [0, 1]))
+
+
+def test_every_augmentation_has_its_curve() -> None:
+    figure = strength.moved([0, 0.5, 1], {"Shear()": [0, 0.1, 0.2], "Yaw()": [0, 0, 0.4]}, synthetic=True)
+    lines = [axes.lines[0].get_ydata().tolist() for axes in figure.axes if axes.lines]
+    assert lines == [[0, 10, 20], [0, 0, 40]] and "(synthetic)" in figure.get_suptitle()
+    with pytest.raises(InputError, match="one number for each of the 3 strengths"):
+        strength.moved([0, 0.5, 1], {"a": [0, 1]})

@@ -221,7 +221,8 @@ def ladder(
     """The same clip as each view shows it to the encoder: a row for each view, a column for each frame, one scale.
 
     The viewer's angle is that of the first row in every row, so a rotation is seen as one. A joint that is zero in a
-    view but not in the first row is masked: it is drawn hollow where the first row's bones would put it.
+    view but not in the first row is masked: it is drawn hollow, between where it is before and after, or where the
+    first row's bones put it if it is masked in all frames.
 
     Args:
         views: name -> (3, T, V, M) positions; the first is the original.
@@ -246,8 +247,7 @@ def ladder(
     degrees = view_angle(original, layout, view)
     shown = pick_frames(presence(original), frames)
     masks = {name: _share(mask, original, name) for name, mask in (hidden or {}).items()}
-    masks = {name: mask[shown] for name, mask in masks.items()}
-    rows = [_rung(x[:, shown], original[:, shown], layout, degrees, masks.get(name)) for name, x in clips.items()]
+    rows = [_rung(x, original, layout, degrees, masks.get(name), shown) for name, x in clips.items()]
     return _draw_ladder([label(name, 14) for name in clips], rows, layout, shown, titled(title, synthetic))
 
 
@@ -259,15 +259,31 @@ def _share(mask: Any, clip: Floats, name: str) -> Floats:
 
 
 def _rung(
-    x: Floats, original: Floats, layout: Layout, degrees: float, hidden: Floats | None
+    x: Floats, original: Floats, layout: Layout, degrees: float, hidden: Floats | None, shown: NDArray[np.int64]
 ) -> tuple[Floats, Bools, Shares]:
-    """(projected view with masked joints put in place, (T, M) present, (T, V, M) masked)."""
+    """Of the shown frames (projected view with masked joints put in place, (T, M) present, (T, V, M) masked)."""
     present = presence(x)
     if hidden is not None:
-        return in_place(project(x, degrees), present, layout.root), present, hidden
-    masked = (x == 0).all(axis=0) & (original != 0).any(axis=0) & present[:, None]
-    filled = in_place(project(_fill(x, original, masked, layout), degrees), present, layout.root)
-    return filled, present, masked
+        masked: Shares = hidden
+    else:
+        masked = zero = (x == 0).all(axis=0) & (original != 0).any(axis=0) & present[:, None]
+        x, zero = _between(x, zero, present)
+        x = _fill(x, original, zero, layout)
+    placed = in_place(project(x[:, shown], degrees), present[shown], layout.root)
+    return placed, present[shown], masked[shown]
+
+
+def _between(x: Floats, masked: Bools, present: Bools) -> tuple[Floats, Bools]:
+    """Put joints that are masked in some frames where they are between their neighbours in time; what is left."""
+    x, left = x.copy(), masked.copy()
+    for joint, person in np.argwhere(masked.any(axis=0)):
+        gone = masked[:, joint, person]
+        known = np.flatnonzero(present[:, person] & ~gone)
+        if len(known):
+            for values in x[:, :, joint, person]:
+                values[gone] = np.interp(np.flatnonzero(gone), known, values[known])
+            left[:, joint, person] = False
+    return x, left
 
 
 def _fill(x: Floats, original: Floats, masked: Bools, layout: Layout) -> Floats:
@@ -293,11 +309,12 @@ def _draw_ladder(
     left, right = extents[:, 0].min(), extents[:, 1].max()
     tops = extents[:, 3] - extents[:, 2]
     tall = max(float(tops.max()), 1e-6)
-    heights = tops + 0.13 * tall
+    rooms = np.maximum(tops, 0.3 * tall)  # a row that is flat, one coordinate masked, still has a name
+    heights = rooms + 0.13 * tall
     floors = 0.05 * tall - np.cumsum(heights)
     most = 6.4 if len(rows) <= 4 else 1.6 * len(rows)
     step = right - left + _GAP * tall
-    inches, step = _fit(WIDTH - 1.1, heights.sum() + 0.05 * tall, step, len(shown), 0.8 * len(rows), most)
+    inches, step = _fit(WIDTH - 1.1, heights.sum() + 0.05 * tall, step, len(shown), 0.45 * len(rows), most)
     figure = new_figure(inches + 0.72 + 0.24 * bool(title), title)
     axes = figure.add_subplot()
     places = [i * step for i in range(len(shown))]
@@ -309,7 +326,7 @@ def _draw_ladder(
     bare(axes)
     axes.set_xlim(-step / 2, (len(shown) - 0.5) * step)
     axes.set_ylim(floors[-1] - 0.05 * tall, 0.05 * tall)
-    axes.set_yticks(floors + tops / 2, names, fontweight="bold", fontsize=9)
+    axes.set_yticks(floors + rooms / 2, names, fontweight="bold", fontsize=9)
     _frame_ticks(axes, places, shown)
     persons = any(present[:, 1:].any() for _, present, _ in rows)
     limb_legend(figure, layout, persons, masked=_masked_words([masked for *_, masked in rows]))
