@@ -603,3 +603,19 @@ def test_every_augmentation_has_its_curve() -> None:
     assert lines == [[0, 10, 20], [0, 0, 40]] and "(synthetic)" in figure.get_suptitle()
     with pytest.raises(InputError, match="one number for each of the 3 strengths"):
         strength.moved([0, 0.5, 1], {"a": [0, 1]})
+
+
+def test_a_layout_wider_than_high_stays_between_its_names() -> None:
+    names = ("chest", "head", "elbow_l", "elbow_r", "hand_l", "hand_r", "belt")
+    upper = Layout("upper7", names, (0, 0, 0, 0, 2, 3, 0), ((2, 3), (4, 5)), 6)
+    figure = skeletons.layout_figure(upper)
+    axes, (drawn,) = figure.axes[0], bones(figure)
+    points = np.array(drawn.get_segments()).reshape(-1, 2)
+    named = [text.xy[0] for text in axes.texts]
+    assert min(named) < points[:, 0].min() and points[:, 0].max() < max(named)
+    assert axes.get_ylim()[0] < points[:, 1].min() and points[:, 1].max() < axes.get_ylim()[1]
+    figure.png()
+    box = axes.get_window_extent()
+    scale = box.width / np.ptp(axes.get_xlim())
+    assert scale == pytest.approx(box.height / np.ptp(axes.get_ylim()))
+    assert box.height > 0.7 * figure.get_figheight() * figure.dpi  # not a strip between empty bands

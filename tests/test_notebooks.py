@@ -4,15 +4,20 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
+import torch
 
-from hiclr.datasets import save_set, synthetic
+from hiclr.augmentations import GrowingViews, Scale, Shear, Yaw, code
+from hiclr.datasets import SkeletonSet, save_set, synthetic
+from hiclr.datasets.doctor import diagnose_set
 from hiclr.errors import InputError
 from hiclr.pretraining import PRESETS
-from hiclr.workbook import CLIPS_SEEN, Workbook
+from hiclr.workbook import CLIPS_SEEN, Table, Workbook, doctor_page
 
 HOME = Path(__file__).parent.parent
 NOTEBOOKS = sorted((HOME / "notebooks").glob("*.ipynb"))
@@ -52,6 +57,91 @@ def test_cells_are_short_and_one_holds_the_settings(path: Path):
     sources = ["".join(cell["source"]) for cell in code_cells(path)]
     assert max(source.count("\n") + 1 for source in sources) <= 15
     assert [source.startswith("# settings") for source in sources] == [True] + [False] * (len(sources) - 1)
+
+
+def run_cells(number: int, starts: tuple[str, ...], **names: Any) -> None:
+    """Execute the cells of a notebook that begin so, with these names."""
+    sources = ["".join(cell["source"]) for cell in code_cells(NOTEBOOKS[number - 1])]
+    for start in starts:
+        (source,) = (source for source in sources if source.startswith(start))
+        exec(source, names)  # noqa: S102 - our own cells
+
+
+@dataclass(frozen=True)
+class Lifts:
+    """Lifts everybody by `height` at full strength, and by `jump` all at once on the way or from the beginning."""
+
+    height: float = 0.1
+    jump: float = 0.0
+    at: float = 0.5
+    after_stream: ClassVar[bool] = False
+
+    def sample(self, shape: tuple[int, ...], strength: float, _: torch.Generator) -> dict[str, torch.Tensor]:
+        return {"up": torch.full((shape[0],), strength * self.height + self.jump * (strength >= self.at))}
+
+    def apply(self, x: torch.Tensor, params: dict[str, torch.Tensor]) -> torch.Tensor:
+        return x + params["up"].view(-1, 1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("view", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (Lifts(), ""),
+        (Lifts(jump=0.05), "jumps by"),
+        (Lifts(jump=0.05, at=1.0), "jumps by"),
+        (Lifts(jump=0.1, at=0), "identity"),
+    ],
+)
+def test_the_second_notebook_checks_every_augmentation_of_every_set(view: int, made: Lifts, said: str):
+    sets: list[list[Any]] = [[Shear()], [Yaw()], [Scale()]]
+    sets[view].append(made)
+    names = {"torch": torch, "code": code, "book": Workbook(), "ladders": {}, "views": GrowingViews(sets)}
+    x = torch.randn(5, 3, 8, 25, 1, generator=torch.Generator().manual_seed(0))
+    starts = ("some = x[:4]", "every = {code(op)")
+    if not said:
+        run_cells(2, starts, x=x, **names)
+        return
+    with pytest.raises(AssertionError, match=f"Lifts.*{said}"):
+        run_cells(2, starts, x=x, **names)
+
+
+def test_the_first_notebook_finds_what_is_on_both_sides(capsys: pytest.CaptureFixture[str]):
+    clips = synthetic(subjects=4, cameras=1, frames=32)
+    test = clips.protocols["cross-subject"]
+
+    def check(clips: SkeletonSet) -> None:
+        run_cells(1, ("report = diagnose_set(clips)",), clips=clips, diagnose_set=diagnose_set)
+
+    check(clips)
+    assert "nothing on both sides" in capsys.readouterr().out
+    twins = np.array(clips.x)
+    twins[np.flatnonzero(test)[0]] = twins[np.flatnonzero(~test)[0]]
+    with pytest.raises(AssertionError, match=r"train and test are not apart: 1 pair.* the same positions"):
+        check(replace(clips, x=twins, length=None))
+    moved = test.copy()
+    moved[np.flatnonzero(~test)[0]] = True
+    with pytest.raises(AssertionError, match=r"not apart|is on both sides"):
+        check(replace(clips, protocols={"cross-subject": moved}))
+
+
+def test_a_table_is_text_whatever_it_holds():
+    table = Table("<b>", ["name", "n"], [["<i>a</i>", 1200], ["b " * 60, 0.25]])
+    page = table._repr_html_()
+    assert "<i>" not in page and "&lt;i&gt;a&lt;/i&gt;" in page and "&lt;b&gt;" in page
+    assert ">1,200</td>" in page and ">0.2</td>" in page
+    assert max(map(len, repr(table).splitlines())) < 80 and "1,200" in repr(table)
+
+
+def test_the_doctors_page_names_faults_first():
+    clips = synthetic(subjects=4, cameras=1, frames=32)
+    broken = np.array(clips.x)
+    broken[3, 0, 5, 7, 0] = np.nan
+    page = doctor_page(replace(clips, x=broken))
+    assert "1 kind of fault" in page.title and "nothing to fix" in doctor_page(clips).title
+    kinds = [row[0] for row in page.rows]
+    assert kinds[:2] == ["seen", "FAULT"] and set(kinds[2:]) <= {"note"}
+    assert clips.names[3] in page.rows[1][3] and page.rows[1][4]
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ _STANDING = {
     "pelvis": (0.0, 0.93, 0.0), "thorax": (0.0, 1.36, 0.0), "nose": (0.0, 1.64, 0.12), "eye": (0.035, 1.68, 0.1),
     "ear": (0.08, 1.66, 0.02),
 }  # fmt: skip
+_SPACING = 0.062  # between two names, in heights of the body
 _MIDDLE = {"shoulder": (0.0, 1.4, 0.0), "hip": (0.0, 0.93, 0.0)}
 
 
@@ -63,16 +64,21 @@ def layout_figure(layout: Layout, pose: Any | None = None, title: str | None = N
     clip = points[:, None, :, None]
     points = project(points, front(clip, layout))
     points[0] -= points[0, layout.root]
-    figure = new_figure(4.9, titled(f"{layout.name}: {layout.num_joints} joints" if title is None else title), 7.6)
+    columns = _label_columns(points, layout)
+    tall = max(float(np.ptp(points[1])), float(np.ptp(points[0])) / 1.15) or 1.0  # names stand outside of the hands
+    most = max(len(column) for column in columns.values())
+    high = max(float(np.ptp(points[1])), 0.5 * tall, (most + 1) * _SPACING * tall)
+    title = f"{layout.name}: {layout.num_joints} joint{'s' * (layout.num_joints != 1)}" if title is None else title
+    figure = new_figure(0.9 + 4.0 * high / tall, titled(title), 7.6)
     axes = figure.add_subplot()
     draw_pose(axes, points, layout, (0.0, 0.0), 1.3, 1.0, np.zeros(layout.num_joints, dtype=bool))
     for joint, marker, size in ((layout.centre, "o", 15), (layout.root, "s", 10)):
         axes.plot(*points[:2, joint], marker, ms=size, mfc="none", mec=PALETTE[3], mew=1.6, ls="none")
     bare(axes)
-    tall = float(np.ptp(points[1])) or 1.0
     axes.set(xticks=[], yticks=[], xlim=(-0.98 * tall, 0.98 * tall))
-    axes.set_ylim(points[1].min() - 0.06 * tall, points[1].max() + 0.08 * tall)
-    for side, column in _label_columns(points, layout).items():
+    below = (high - float(np.ptp(points[1]))) / 2
+    axes.set_ylim(points[1].min() - below - 0.06 * tall, points[1].max() + below + 0.08 * tall)
+    for side, column in columns.items():
         _draw_names(axes, points, layout, column, side * 0.62 * tall, tall)
     entries = [
         Line2D([], [], ls="none", marker=marker, ms=8, mfc="none", mec=PALETTE[3], mew=1.6, label=text)
@@ -99,7 +105,7 @@ def _draw_names(axes: Any, points: Floats, layout: Layout, column: list[int], x:
     """Names in a column, each led to its joint by a thin line; spread so that none overlaps another."""
     if not column:
         return
-    spacing = 0.062 * tall
+    spacing = _SPACING * tall
     places = points[1, column].copy()
     for i in range(1, len(places)):  # push down
         places[i] = min(places[i], places[i - 1] - spacing)
