@@ -22,6 +22,7 @@ from hiclr.datasets import (
     presence,
     resample,
     save_set,
+    synthetic,
     to_stream,
     turn,
 )
@@ -486,3 +487,21 @@ def test_a_set_is_not_written_onto_itself(tmp_path: Path):
 def test_no_split_is_said_in_words():
     with pytest.raises(InputError, match=r"has no train and test part\. Give the test part"):
         SkeletonSet.from_arrays(positions(3), np.arange(3)).split_indices()
+
+
+def test_a_set_says_its_rate_where_it_is_known(tmp_path: Path):
+    clips = synthetic(subjects=2, cameras=1, frames=32)
+    assert clips.fps == pytest.approx(15)  # 64 frames are at 30 a second
+    for name in ("set", "set.npz"):
+        save_set(clips, tmp_path / name)
+        assert open_set(tmp_path / name).fps == clips.fps
+    assert convert(tmp_path / "set.npz", tmp_path / "same.npz")["frames"] == 32
+    assert open_set(tmp_path / "same.npz").fps == clips.fps
+    convert(tmp_path / "set.npz", tmp_path / "stretched.npz", frames=20)
+    assert open_set(tmp_path / "stretched.npz").fps is None  # each clip by a factor of its own
+    np.savez(tmp_path / "bare.npz", x=clips.x[:2], y=[0, 1])
+    assert open_set(tmp_path / "bare.npz").fps is None
+    for bad, said in ((-1.0, "above 0"), ([1, 2], "one number")):
+        np.savez(tmp_path / "bad.npz", x=clips.x[:2], y=[0, 1], fps=bad)
+        with pytest.raises(InputError, match=said):
+            open_set(tmp_path / "bad.npz")

@@ -385,6 +385,12 @@ def test_seconds_are_shown_of_a_known_rate_alone():
     assert (player.fps, player.timed) == (12.5, True)
     assert not AugmentationBench(some_clips(), ladder()).player.timed
     assert not explorer().player.timed
+    timed, points = replace(some_clips(), fps=25.0), np.zeros((6, 2), dtype=np.float32)
+    stretched = Preprocess(frames=4, centre="frame", turn="none")
+    for steps, wanted in ((None, (25, True)), (stretched, (30, False))):
+        players = [AugmentationBench(timed, ladder(), steps).player]
+        players.append(Explorer({"a": points}, clips=timed, preprocess=steps).player)
+        assert [(player.fps, player.timed) for player in players] == [wanted] * 2
 
 
 def test_generated_clips_are_called_so_on_every_live_widget():

@@ -59,6 +59,7 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
         source: where the set came from, for titles (a file name, not a path).
         synthetic: True for generated clips: said wherever the set is shown.
         preprocessing: the steps that were applied to `x`, in order.
+        fps: frames a second of `x`; None where it is not known, or where clips were resampled to one length.
 
     Raises:
         InputError: naming the argument, the shape wanted and the shape that came.
@@ -75,6 +76,7 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
     source: str = "arrays"
     synthetic: bool = False
     preprocessing: tuple[str, ...] = ()
+    fps: float | None = None
 
     def __post_init__(self) -> None:
         self._check_positions()
@@ -87,6 +89,8 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
         for key, value in per_clip.items():
             if len(value) != count:
                 raise InputError(f"{key} must have one entry for each of the {count} clips of x, it has {len(value)}.")
+        if self.fps is not None and not 0 < self.fps < float("inf"):
+            raise InputError(f"fps must be a number of frames a second above 0, or None; it is {self.fps}.")
         if len(set(self.names)) != count:
             twice = next(name for name in self.names if self.names.count(name) > 1)
             raise InputError(f"names must be unique, {twice!r} occurs more than once. Rename or drop one of the clips.")

@@ -301,7 +301,8 @@ def _changed(clips: SkeletonSet, steps: Preprocess | None) -> SkeletonSet:
     frames = clips.x.shape[2] if steps.frames is None else steps.frames
     x = ChangedRows(clips.x, partial(_apply, steps, clips.layout), frames)
     done = (*clips.preprocessing, *(step for step in steps.steps(clips.layout) if step not in clips.preprocessing))
-    return dataclasses.replace(clips, x=x, preprocessing=done)
+    fps = clips.fps if steps.frames is None else None  # each clip was stretched by a factor of its own
+    return dataclasses.replace(clips, x=x, preprocessing=done, fps=fps)
 
 
 def _apply(steps: Preprocess, layout: Layout, x: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -202,6 +202,7 @@ def from_mapping(arrays: Arrays, source: str, layout: Layout | None = None, chec
             source=str(arrays["source"]) if "source" in arrays else source,
             synthetic=bool(arrays["synthetic"]) if "synthetic" in arrays else False,
             preprocessing=tuple(_texts(arrays, "preprocessing") or ()),
+            fps=_rate(arrays, source),
         )
     except InputError as error:
         raise InputError(f"{source}: {str(error).removeprefix(f'{source}: ')}") from error
@@ -247,6 +248,15 @@ def _ids(arrays: Arrays, key: str, source: str) -> Ids:
     if values.dtype.kind not in "iub":
         raise InputError(f"{source}: {key} must hold integers, its type is {values.dtype}.")
     return values.astype(np.int64)
+
+
+def _rate(arrays: Arrays, source: str) -> float | None:
+    if "fps" not in arrays:
+        return None
+    rate = np.asarray(arrays["fps"])
+    if rate.size != 1 or rate.dtype.kind not in "fiu":
+        raise InputError(f"{source}: fps must hold one number, frames a second; it is {rate.shape} {rate.dtype}.")
+    return float(rate.ravel()[0])
 
 
 def _layout(arrays: Arrays, joints: int, source: str, given: Layout | None) -> Layout:
@@ -509,4 +519,6 @@ def _small_arrays(clips: SkeletonSet) -> dict[str, NDArray[Any]]:
     }
     if clips.length is not None:
         arrays["length"] = clips.length
+    if clips.fps is not None:
+        arrays["fps"] = np.array(clips.fps)
     return arrays

@@ -133,6 +133,7 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         self._load()
         self._views = self._compute()
         shown = [self._clip[0]] * len(self._names)
+        fps = clips.fps if fps is None and preprocess is None else fps  # preprocessed clips are stretched
         self.player = Player(shown, self._layout, self._names, fps, height=height, synthetic=clips.synthetic)
         self.message = ipywidgets.HTML(layout={"width": "100%"})
         super().__init__([*self._bars(), self.message, self.player, self._columns()], layout={"width": "100%"})

@@ -154,6 +154,7 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
             classes = known.classes if classes is None else classes
             layout = layout or known.layout
             names = known.names if names is None else names
+            fps = known.fps if fps is None and preprocess is None else fps
         if labels is None or classes is None or layout is None or clips is None:
             raise InputError("An explorer needs clips, labels, classes and layout, or a SkeletonSet as clips.")
         self._maps, self._labels, self._classes = dict(maps), np.asarray(labels), tuple(classes)

@@ -149,4 +149,5 @@ def synthetic(
         protocols=protocols,
         source="synthetic",
         synthetic=True,
+        fps=frames / SECONDS,
     )
