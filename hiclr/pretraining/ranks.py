@@ -4,6 +4,7 @@ Every rank draws the same batch and the same augmentations for all of it, and wo
 not depend on how many ranks there are, up to rounding, once batch-norm statistics are synchronised.
 """
 
+import inspect
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from hiclr.runs import launched_ranks
 __all__ = ["Ranks", "first_alone", "make_fabric", "synchronise"]
 
 _say = logging.getLogger(__name__)
+_DDP = inspect.signature(nn.parallel.DistributedDataParallel).parameters  # torch 2.13 has a new name for the option
 
 
 def make_fabric(device: torch.device, precision: Any) -> Fabric:
@@ -34,10 +36,12 @@ def make_fabric(device: torch.device, precision: Any) -> Fabric:
         )
     local = int(os.environ.get("LOCAL_WORLD_SIZE", size))
     # the key encoder takes no gradient and every rank keeps batch-norm statistics of its own: nothing is broadcast
-    strategy = DDPStrategy(broadcast_buffers=False, process_group_backend="nccl" if device.type == "cuda" else "gloo")
+    quiet = "forward_sync_buffers" if "forward_sync_buffers" in _DDP else "broadcast_buffers"
+    strategy = DDPStrategy(**{quiet: False}, process_group_backend="nccl" if device.type == "cuda" else "gloo")
     fabric = Fabric(
         accelerator=device.type, devices=local, num_nodes=size // local, strategy=strategy, precision=precision
     )
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric.launch()
     if rank:
         logging.getLogger("hiclr").setLevel(logging.ERROR)  # what there is to say is said once
@@ -78,7 +82,8 @@ class Ranks:
     """
 
     def __init__(self, fabric: Fabric, batch: int) -> None:
-        self.rank, self.size, self.device = fabric.global_rank, fabric.world_size, fabric.device
+        self.rank, self.size = int(fabric.global_rank), int(fabric.world_size)
+        self.device = fabric.device
         if batch % self.size:
             raise InputError(
                 f"{batch} clips of a step cannot be divided among {self.size} processes; a batch size that is a "
@@ -126,7 +131,8 @@ class Ranks:
         """Whether any rank says so: all leave together, or one would wait for the others for ever."""
         if self.size == 1:
             return flag
-        return int(self.total(torch.tensor(int(flag), device=self.device))) > 0
+        said: bool = int(self.total(torch.tensor(int(flag), device=self.device))) > 0
+        return said
 
     def wait(self) -> None:
         """Until every rank is here."""
@@ -173,8 +179,8 @@ class _Synchronised(nn.modules.batchnorm._BatchNorm):
         variance = _over_ranks(centred.square().sum(dim=over)) / count
         self._remember(mean.detach(), variance.detach() * count / (count - 1))
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        normalised = (centred * scale.view(shape) + self.bias.view(shape)).to(x.dtype)
-        return normalised
+        result: Tensor = centred * scale.view(shape) + self.bias.view(shape)
+        return result.to(x.dtype)
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
