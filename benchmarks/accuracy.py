@@ -16,7 +16,6 @@ from typing import Any
 from hiclr.datasets import open_set
 from hiclr.evaluation import evaluate
 from hiclr.pretraining import PRESETS, prepare_run, pretrain
-from hiclr.runs import environment
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.json"
 NUMBERS = {
@@ -30,8 +29,8 @@ NUMBERS = {
 }
 
 
-def one(data: str, preset: str, seed: int, runs: Path) -> dict[str, float]:
-    """One run to its end, evaluated on the test part of the set's first protocol."""
+def one(data: str, preset: str, seed: int, runs: Path) -> dict[str, Any]:
+    """One run to its end, evaluated on the test part of the set's first protocol; what it ran on and for how long."""
     clips = open_set(data)
     train, _ = clips.split()
     config = dataclasses.replace(PRESETS[preset], seed=seed)
@@ -39,18 +38,24 @@ def one(data: str, preset: str, seed: int, runs: Path) -> dict[str, float]:
     for _ in pretrain(train, config, run):
         pass
     result = evaluate(run, clips)
-    seconds = sum(row["seconds"] for row in run.metrics())
-    return {name: result[part][key] for name, (part, key) in NUMBERS.items()} | {"pretraining_s": round(seconds, 1)}
+    rows = run.metrics()
+    steps = rows[-1]["step"] / rows[-1]["epoch"]
+    return {name: result[part][key] for name, (part, key) in NUMBERS.items()} | {
+        "pretraining_s": round(sum(row["seconds"] for row in rows), 1),
+        "steps_of_an_epoch": steps,
+        "passes_of_an_epoch": round(steps * min(config.batch_size, len(train)) / len(train), 2),
+        "environment": run.environment,
+    }
 
 
-def summary(rows: list[dict[str, float]]) -> dict[str, dict[str, float]]:
+def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Mean and standard deviation over seeds."""
     return {
         name: {
             "mean": round(statistics.mean(row[name] for row in rows), 2),
             "sd": round(statistics.stdev(row[name] for row in rows), 2) if len(rows) > 1 else 0.0,
         }
-        for name in rows[0]
+        for name in [*NUMBERS, "pretraining_s"]
     }
 
 
@@ -65,7 +70,7 @@ def main() -> int:
     for data in arguments.data:
         rows = [one(data, arguments.preset, seed, arguments.runs) for seed in range(arguments.seeds)]
         name = f"{Path(data).stem}, {arguments.preset}"
-        kept[name] = {"seeds": rows, "over_seeds": summary(rows), "environment": environment()}
+        kept[name] = {"seeds": rows, "over_seeds": summary(rows)}
         RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
         for number, value in kept[name]["over_seeds"].items():
             print(f"{name:<28} {number:<14} {value['mean']:7.2f} ± {value['sd']:.2f}")

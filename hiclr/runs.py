@@ -51,6 +51,8 @@ _SLOTS = ("checkpoint-a.pt", "checkpoint-b.pt")
 _FREE = ("device", "knn_every", "save_minutes")  # settings that change no weight: they may differ when a run goes on
 _EXACT = ("torch", "numpy", "threads", "device", "machine", "ranks")  # other values: the same up to rounding only
 
+_LONG = 60  # characters of a value that a message shows
+
 _say = logging.getLogger(__name__)
 _held: dict[Path, FileLock] = {}  # the runs that this process writes; the latest holder is the valid one
 
@@ -424,10 +426,18 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], free: Collectio
     unset = "(not set)"
     keys = [*old, *(key for key in new if key not in old)]
     return [
-        f"{key}: {old.get(key, unset)} -> {new.get(key, unset)}"
+        f"{key}: {_short(old.get(key, unset))} -> {_short(new.get(key, unset))}"
         for key in keys
         if key not in free and old.get(key, unset) != new.get(key, unset)
     ]
+
+
+def _short(value: Any) -> str:
+    """A value in a line: of a long list or mapping the number of entries."""
+    text = str(value)
+    if len(text) <= _LONG:
+        return text
+    return f"{len(value)} entries" if isinstance(value, list | tuple | Mapping) else f"{text[:_LONG]}…"
 
 
 def _data_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -98,16 +98,26 @@ def last_line(error: Exception) -> str:
     return str(error).strip().splitlines()[-1]
 
 
-def report(folder: Path) -> str:
-    result = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    places = {
-        "results": "results.json",
-        "notebooks": "notebooks/",
-        "figures": "figures/",
-        "metrics": "metrics.jsonl",
-    }
+def notebooks(book: Workbook) -> list[Path]:
+    """Those to execute: the last one needs clips that training never saw."""
+    every = sorted(HOME.glob("0*.ipynb"))
+    if book.clips().protocols:
+        return every
+    say(
+        f"{book.name}: the set has no test part, so {every[-1].name} is left out and there will be no accuracies. "
+        "To have them, give the npz a key test (N,) bool, or test_subjects with subject (N,)."
+    )
+    return every[:-1]
+
+
+def report(folder: Path, evaluated: bool) -> str:
+    """The result table, and where everything is."""
+    places = {"notebooks": "notebooks/", "figures": "figures/", "metrics": "metrics.jsonl"}
     lines = [f"{what:<10} {folder / place}" for what, place in places.items()]
-    return "\n".join([table(result), "", *lines])
+    if not evaluated:
+        return "\n".join(["Not evaluated: the set has no test part.", "", *lines])
+    result = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    return "\n".join([table(result), "", f"{'results':<10} {folder / 'results.json'}", *lines])
 
 
 def main() -> int:
@@ -120,7 +130,7 @@ def main() -> int:
         folder = book.folder.resolve()
         prepare_run(folder, book.config(), book.train())  # another set's run is refused before anything is written
         say(f"{book.name}: {len(book.train()):,} training clips, {book.config().epochs} epochs")
-        for path in sorted(HOME.glob("0*.ipynb")):
+        for path in notebooks(book):
             start = time.perf_counter()
             copy = folder / "notebooks" / path.name
             execute(path, copy)
@@ -130,7 +140,7 @@ def main() -> int:
     except (CellError, InputError) as error:
         say(str(error))
         return 1
-    print(report(folder))
+    print(report(folder, evaluated=bool(book.clips().protocols)))
     return 0
 
 

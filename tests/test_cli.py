@@ -255,11 +255,11 @@ def test_evaluate_prints_a_table(run: Path, data: Path):
         assert part in done.stdout
 
 
-def test_a_terminal_that_lacks_a_character_still_gets_the_answer(run: Path, data: Path):
-    done = command("evaluate", run, "--data", data, env={"PYTHONIOENCODING": "ascii", "LC_ALL": "C"})
+def test_a_terminal_that_lacks_a_character_still_gets_the_answer(run: Path, data: Path, tmp_path: Path):
+    out, terminal = tmp_path / "tänze.npz", {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    done = command("embed", run, "--data", data, "--out", out, env=terminal)
     assert done.returncode == 0, done.stderr
-    assert "?" in done.stdout
-    assert "pretrained encoder" in done.stdout
+    assert "t?nze.npz" in done.stdout
 
 
 def test_a_reader_that_leaves_early_is_no_fault(run: Path, data: Path):
@@ -379,3 +379,17 @@ def test_a_fault_of_the_program_is_not_dressed_up_as_one_of_the_input(monkeypatc
     monkeypatch.setattr("hiclr.commands.Doctor.run", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         inside("doctor", data)
+
+
+def test_a_folder_is_no_file_to_embed_into(run: Path, data: Path, tmp_path: Path):
+    one_message(inside("embed", run, "--data", data, "--out", tmp_path), "is a folder", "features.npz")
+
+
+def test_a_refusal_names_long_values_by_their_number(run: Path, data: Path):
+    with np.load(data) as file:
+        arrays = {key: file[key] for key in file.files}
+    other = data.with_name("other.npz")
+    np.savez(other, **{**arrays, "classes": np.array([f"a class with a long name {i}" for i in range(3)])})
+    done = inside("pretrain", "--data", other, "--out", run, *QUICK)
+    assert "3 entries" in done.stderr
+    assert len(done.stderr) < 500

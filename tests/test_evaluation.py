@@ -27,6 +27,7 @@ from hiclr.evaluation import (
     rank_classes,
     raw_coordinates,
     raw_nearest,
+    results_path,
     silhouette,
     table,
     top_k_accuracy,
@@ -493,7 +494,7 @@ def test_what_a_reader_must_know_is_noted(run: Run):
 
 
 def test_a_plain_result_needs_no_note(result: dict[str, Any]):
-    assert result["notes"] == []
+    assert result["notes"] == ["Top-5 of 3 classes is always right, so the table leaves it out."]
 
 
 def test_few_training_clips_are_said(run: Run):
@@ -508,10 +509,61 @@ def test_the_table_says_what_the_numbers_are_of(result: dict[str, Any]):
     assert f"{result['linear']['top1']:.2f}" in text
 
 
-@pytest.mark.parametrize(("percent", "count", "wanted"), [(50, 100, 9.62), (100, 96, 1.92), (75, 747, 3.10)])
-def test_intervals_are_wilsons(percent: float, count: int, wanted: float):
-    """By hand: z/(1+z²/n) · sqrt(p(1-p)/n + z²/4n²), z = 1.96; at p = 1 it is z²/2n / (1+z²/n) = 1.9208/99.8416."""
-    assert interval(percent, count) == pytest.approx(wanted, abs=0.01)
+@pytest.mark.parametrize(
+    ("percent", "count", "low", "high"),
+    [(50, 100, 40.38, 59.62), (100, 96, 96.15, 100.0), (0, 96, 0.0, 3.85), (75, 747, 71.77, 77.97)],
+)
+def test_intervals_are_wilsons(percent: float, count: int, low: float, high: float):
+    """By hand: (p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n), z = 1.96; at p = 1 from 1 / (1 + z²/n) on."""
+    assert interval(percent, count) == pytest.approx((low, high), abs=0.01)
+
+
+def test_every_accuracy_has_its_interval(result: dict[str, Any]):
+    for name in ("linear", "knn", "baseline"):
+        assert result["intervals"][name].keys() == result[name].keys()
+        for key, (low, high) in result["intervals"][name].items():
+            assert 0 <= low <= result[name][key] <= high <= 100
+
+
+def test_top_5_of_few_classes_is_left_out_of_the_table(result: dict[str, Any]):
+    few = result["data"]["classes"] <= 5
+    assert few == ("top-5" not in table(result))
+    many = table({**result, "data": {**result["data"], "classes": 6}})
+    assert "linear top-5" in many
+
+
+def test_an_untrained_encoder_is_not_called_pretrained(result: dict[str, Any]):
+    text = table({**result, "epoch": 0})
+    assert "untrained (epoch 0)" in text
+    assert "pretrained" not in text
+
+
+def test_what_was_measured_before_stays_and_another_split_has_a_file_of_its_own(run: Run):
+    clips = swinging()
+    half = np.arange(len(clips)) % 2 == 0
+    clips = replace(clips, protocols={**clips.protocols, "every/second": half})
+    before = evaluate(run, clips, protocols=["knn"], device="cpu")
+    after = evaluate(run, clips, protocols=["linear"], device="cpu")
+    assert after["knn"] == before["knn"]
+    assert {"random_linear", "random_knn_1", "random_knn_20", "raw_1nn"} <= after["baseline"].keys()
+    kept = (run.path / "results.json").read_bytes()
+    other = evaluate(run, clips, split="every/second", device="cpu")
+    assert (run.path / "results.json").read_bytes() == kept
+    path = results_path(run, clips, "every/second")
+    assert path.name == "results.every_second.json"
+    assert json.loads(path.read_text()) == other
+    again = evaluate(run, replace(clips, y=clips.y[::-1].copy()), protocols=["linear"], device="cpu")
+    assert "knn" not in again, "numbers of other clips are not carried over"
+
+
+@pytest.mark.parametrize("seed", [-1, 2**40])
+def test_any_seed_that_can_be_trained_with_can_be_evaluated(run: Run, seed: int):
+    if seed < 0:
+        with pytest.raises(InputError, match="seed must be a whole number from 0"):
+            replace(PRESETS["small"], seed=seed)
+        return
+    other = replace(run, config={**run.config, "seed": seed})
+    assert evaluate(other, swinging(), device="cpu")["seed"] == seed
 
 
 def test_a_new_protocol_is_one_function(run: Run, monkeypatch: pytest.MonkeyPatch):

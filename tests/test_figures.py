@@ -400,7 +400,7 @@ def test_confusion_counts_and_names_the_worst() -> None:
     assert share[0] == pytest.approx([0.7, 0.3, 0, 0]) and share[1] == pytest.approx([0.25, 0.75, 0, 0])
     assert not share[3].any()
     assert "cat taken for dog: 3 of 10 (30 %)\ndog taken for cat: 1 of 4 (25 %)" in figure.get_supxlabel()
-    assert figure.get_suptitle().endswith("% of 16 clips") and "75.0 ±" in figure.get_suptitle()  # 12 of 16
+    assert figure.get_suptitle().endswith("75.0 % of 16 clips (50.5 to 89.8)")  # 12 of 16; Wilson's bounds
     assert len(figure.axes[0].patches) == 2
 
 

@@ -178,6 +178,17 @@ def test_all_five_run_on_a_set_of_ones_own(tiny: Path, tmp_path: Path):
     assert "pretrained encoder" in done.stdout and str(tmp_path / "run") in done.stdout
 
 
+def test_clips_without_a_test_part_are_trained_on_and_not_evaluated(tmp_path: Path):
+    clips = synthetic(subjects=4, cameras=1, frames=32)
+    save_set(replace(clips, protocols={}), tmp_path / "mine.npz")
+    done = execute(DATA=str(tmp_path / "mine.npz"), OUT=str(tmp_path / "run"), EPOCHS="1")
+    assert done.returncode == 0, done.stderr
+    assert "no test part, so 05_evaluation.ipynb is left out" in done.stderr.splitlines()[1]
+    assert "Not evaluated" in done.stdout
+    assert not (tmp_path / "run" / "results.json").exists()
+    assert len(list((tmp_path / "run" / "notebooks").glob("*.ipynb"))) == 4
+
+
 def test_a_failing_cell_is_named(tmp_path: Path):
     done = execute(DATA=str(tmp_path / "nothing.npz"), OUT=str(tmp_path / "run"))
     assert done.returncode == 1

@@ -10,7 +10,8 @@ from tyro.conf import Positional, arg
 
 from hiclr.commands.answer import Answer, tell
 from hiclr.datasets import open_set
-from hiclr.evaluation import PROTOCOLS, evaluate, table
+from hiclr.errors import InputError
+from hiclr.evaluation import PROTOCOLS, evaluate, results_path, table
 from hiclr.features import features
 from hiclr.runs import load_run, write_atomically
 
@@ -35,10 +36,11 @@ class Evaluate:
     """Print one JSON object on stdout and nothing else there."""
 
     def run(self) -> Answer:
-        """Measure; the answer is also kept as results.json in the run folder."""
+        """Measure; the answer is also kept in the run folder."""
         protocols = [name.strip() for name in self.protocol.split(",") if name.strip()]
-        result = evaluate(load_run(self.run_folder), open_set(str(self.data)), protocols, self.split, self.device)
-        tell(f"Kept as {self.run_folder / 'results.json'}.")
+        run, clips = load_run(self.run_folder), open_set(str(self.data))
+        result = evaluate(run, clips, protocols, self.split, self.device)
+        tell(f"Kept as {results_path(run, clips, self.split)}.")
         return Answer(result, table(result))
 
 
@@ -59,6 +61,10 @@ class Embed:
 
     def run(self) -> Answer:
         """Encode and write."""
+        if self.out.is_dir():
+            raise InputError(
+                f"--out is a file to write; {self.out} is a folder. Name one in it: {self.out / 'features.npz'}."
+            )
         clips = open_set(str(self.data))
         found = features(load_run(self.run_folder), clips, device=self.device)
         arrays: dict[str, Any] = dict(found.arrays)

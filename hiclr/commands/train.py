@@ -14,6 +14,7 @@ from hiclr.runs import Row, Run
 __all__ = ["Preset", "Pretrain"]
 
 Preset = Literal["small", "paper"]
+_NOTHING = 0.98  # of ln(1+K)
 
 
 @dataclass(frozen=True)
@@ -30,33 +31,49 @@ class Pretrain:
     """The run folder; made when missing."""
     preset: Preset = "small"
     """Where the settings start from: small (up to a few thousand clips, a CPU will do) or paper."""
-    protocol: str | None = None
-    """Train on the train part of this protocol of the set; its first when left out."""
+    split: str | None = None
+    """Train on the train part of this split of the set, cross-subject say; its first when left out."""
     json: bool = False
     """Print one JSON object on stdout and nothing else there."""
     config: Annotated[PretrainConfig, tyro.conf.arg(name="")] = field(default_factory=lambda: PRESETS["small"])
 
     def run(self) -> Answer:
         """Train; one line for each epoch on stderr."""
-        train, part = train_part(open_set(str(self.data)), self.protocol)
+        train, part = train_part(open_set(str(self.data)), self.split)
         run = prepare_run(self.out, self.config, train)
         latest = run.latest()
         done, epochs = 0 if latest is None else latest[1], self.config.epochs
         if done >= epochs:
-            return _answer(run, f"{self.out} is finished ({epochs} epochs): left as it is.", part)
-        tell(f"{'Going on' if done else 'Training'} on {part}{f', after epoch {done} of {epochs}' if done else ''}.")
+            return _answer(run, f"{self.out} is finished ({counted(epochs, 'epoch')}): left as it is.", part)
+        tell(f"Training on {part}." if not done else f"Going on after epoch {done} of {epochs}, with {part}.")
         for row in pretrain(train, self.config, run):
             tell(epoch_line(row, epochs))
-        return _answer(run, f"Done: {epochs} epochs. The run is in {self.out}.", part)
+        return _answer(run, f"Done: {counted(epochs, 'epoch')}. The run is in {self.out}.{_learned(run)}", part)
 
 
-def train_part(clips: SkeletonSet, protocol: str | None) -> tuple[SkeletonSet, str]:
+def counted(count: int, thing: str) -> str:
+    """ "1 epoch", "2 epochs"."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def _learned(run: Run) -> str:
+    """What to say where the loss is still that of an encoder that tells nothing apart."""
+    last = run.metrics()[-1]
+    if last["info_nce"] < _NOTHING * last["ln_k"]:
+        return ""
+    return (
+        f" It learned next to nothing: the InfoNCE is {last['info_nce']:.2f}, and {last['ln_k']:.2f} is that of blind "
+        "guessing. A small set needs the small preset or more epochs; `hiclr doctor` says whether the clips are whole."
+    )
+
+
+def train_part(clips: SkeletonSet, split: str | None) -> tuple[SkeletonSet, str]:
     """The clips to train on, never those of a test part, and words for them."""
-    if not clips.protocols and protocol is None:
-        return clips, f"all {len(clips):,} clips of {clips.source} (the set has no test part)"
-    train, _ = clips.split(protocol)
-    name = clips.protocol if protocol is None else protocol
-    return train, f"the {len(train):,} train clips of {clips.source}, protocol {name}"
+    if not clips.protocols and split is None:
+        return clips, f"all {counted(len(clips), 'clip')} of {clips.source} (the set has no test part)"
+    train, _ = clips.split(split)
+    name = clips.protocol if split is None else split
+    return train, f"the {counted(len(train), 'train clip')} of {clips.source}, split {name}"
 
 
 def epoch_line(row: Row, epochs: int) -> str:

@@ -4,7 +4,7 @@ from hiclr.evaluation.clusters import Embedding, clamp_perplexity, neighbour_pur
 from hiclr.evaluation.floors import chance, random_features, raw_coordinates, raw_nearest
 from hiclr.evaluation.knn import knn_accuracy, knn_predict, nearest
 from hiclr.evaluation.linear import converged, linear_probe, rank_classes, top_k_accuracy
-from hiclr.evaluation.report import PROTOCOLS, Part, evaluate, interval, table
+from hiclr.evaluation.report import PROTOCOLS, Part, evaluate, interval, results_path, table
 
 __all__ = [
     "PROTOCOLS",
@@ -24,6 +24,7 @@ __all__ = [
     "rank_classes",
     "raw_coordinates",
     "raw_nearest",
+    "results_path",
     "silhouette",
     "table",
     "top_k_accuracy",

@@ -19,19 +19,18 @@ PENALTY = 1.0  # scikit-learn's C, its default
 MAX_ITERATIONS = 1000
 
 
-def linear_probe(x: NDArray[Any], y: NDArray[np.int64], seed: int = 0) -> Pipeline:
+def linear_probe(x: NDArray[Any], y: NDArray[np.int64]) -> Pipeline:
     """Fit a linear classifier on frozen features.
 
     Float64, then mean 0 and variance 1 for each feature (by the training clips alone), then multinomial logistic
     regression: scikit-learn's C = 1 (L2) by L-BFGS up to 1,000 iterations. These are constants, not tuned on any
     set. The standardisation makes the result independent of the features' scale: features of size 1e-8, as the
-    released initialisation gives, are probed like any others. The encoder is not touched: D x C + C numbers are
-    trained, none of them in it.
+    released initialisation gives, are probed like any others. Nothing is drawn. The encoder is not touched: D x C + C
+    numbers are trained, none of them in it.
 
     Args:
         x: (N, D) features of the training clips.
         y: (N,) classes of the training clips.
-        seed: kept for the interface of scikit-learn; L-BFGS draws nothing, every seed gives the same answer.
 
     Returns:
         A fitted `Pipeline`: give it features (n, D).
@@ -48,7 +47,7 @@ def linear_probe(x: NDArray[Any], y: NDArray[np.int64], seed: int = 0) -> Pipeli
         [
             ("float64", FunctionTransformer(np.float64)),
             ("scale", StandardScaler()),
-            ("classify", LogisticRegression(C=PENALTY, max_iter=MAX_ITERATIONS, random_state=seed)),
+            ("classify", LogisticRegression(C=PENALTY, max_iter=MAX_ITERATIONS)),
         ]
     )
     with warnings.catch_warnings():

@@ -1,9 +1,11 @@
 """One evaluation of a run: every protocol, its floors, and what the numbers are of."""
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from hiclr.evaluation.linear import converged, linear_probe, rank_classes, top_k
 from hiclr.features import features
 from hiclr.runs import Run, environment, write_json
 
-__all__ = ["PROTOCOLS", "Part", "evaluate", "interval", "table"]
+__all__ = ["PROTOCOLS", "Part", "evaluate", "interval", "results_path", "table"]
 
 KNN = (1, 20)
 TOP = 5
@@ -34,7 +36,6 @@ class Part:
         test: (n, D) features.
         y_test: (n,) classes.
         num_classes: C of the set.
-        seed: the run's.
     """
 
     train: NDArray[Any]
@@ -42,20 +43,21 @@ class Part:
     test: NDArray[Any]
     y_test: Ids
     num_classes: int
-    seed: int = 0
 
 
 def _linear(part: Part, notes: list[str]) -> dict[str, float]:
-    probe = linear_probe(part.train, part.y_train, part.seed)
+    probe = linear_probe(part.train, part.y_train)
     if not converged(probe):
         notes.append("The linear probe ran out of iterations before it converged.")
+    if part.num_classes <= TOP:
+        notes.append(f"Top-{TOP} of {part.num_classes} classes is always right, so the table leaves it out.")
     ranked = rank_classes(probe, part.test)
     return {f"top{k}": top_k_accuracy(ranked, part.y_test, k) for k in (1, TOP)}
 
 
 def _knn(part: Part, notes: list[str]) -> dict[str, float]:
     count = len(part.train)
-    notes.extend(f"kNN with k = {k} takes all {count} training clips: there are no more." for k in KNN if k > count)
+    notes.extend(f"kNN with k = {k} takes all {count} training clips: there are no more." for k in KNN if k >= count)
     return {str(k): knn_accuracy(part.train, part.y_train, part.test, part.y_test, k, part.num_classes) for k in KNN}
 
 
@@ -73,7 +75,7 @@ def evaluate(
     device: str = "auto",
 ) -> dict[str, Any]:
     """Evaluate the run's frozen encoder on clean clips, with the same probes on its untrained weights, and keep the
-    answer as results.json in the run folder.
+    answer in the run folder: see `results_path`. Measures of the same encoder and clips that are there already stay.
 
     Probes are fitted on the train part alone; nothing is chosen on the test part; the encoder is that of the newest
     checkpoint, whatever its epoch.
@@ -89,7 +91,8 @@ def evaluate(
         Plain values for JSON, accuracies in % with two decimals:
         "data" {"train", "test", "classes"}, one entry per protocol ("linear" {"top1", "top5"}, "knn" {"1", "20"}),
         "baseline" {"raw_1nn", "random_linear", "random_knn_1", "random_knn_20"}, "chance" {"uniform", "majority"},
-        "run", "epoch", "epochs", "seed", "stream", "source", "synthetic", "protocol" (the split), "time",
+        "intervals" (under the same names, [low, high] of each accuracy, see `interval`), "run", "epoch", "epochs",
+        "seed", "stream", "source", "fingerprint" of the clips, "synthetic", "protocol" (the split), "time",
         "environment", "notes" (sentences that a reader must know).
 
     Raises:
@@ -104,7 +107,7 @@ def evaluate(
     notes = _notes(run, clips, train, latest[1])
 
     def measure(x: NDArray[np.float32], say: list[str]) -> dict[str, dict[str, float]]:
-        part = Part(x[train], clips.y[train], x[test], clips.y[test], clips.num_classes, seed)
+        part = Part(x[train], clips.y[train], x[test], clips.y[test], clips.num_classes)
         return {name: PROTOCOLS[name](part, say) for name in names}
 
     found = measure(features(run, clips, views=("clean",), device=device)["clean"], notes)
@@ -119,6 +122,7 @@ def evaluate(
         "seed": seed,
         "stream": run.config.get("stream"),
         "source": clips.source,
+        "fingerprint": clips.fingerprint,
         "synthetic": clips.synthetic,
         "protocol": clips.protocol if split is None else split,
         "data": {"train": len(train), "test": len(test), "classes": clips.num_classes},
@@ -129,8 +133,37 @@ def evaluate(
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "environment": environment(device),
     }
-    write_json(run.path / "results.json", result)
+    path = results_path(run, clips, split)
+    result = _with_earlier(path, result)
+    measures = {name: result[name] for name in (*PROTOCOLS, "baseline") if name in result}
+    result["intervals"] = {
+        name: {key: list(interval(value, len(test))) for key, value in values.items()}
+        for name, values in measures.items()
+    }
+    write_json(path, result)
     return result
+
+
+def results_path(run: Run, clips: SkeletonSet, split: str | None = None) -> Path:
+    """Where `evaluate` keeps its answer: results.json for the set's first split, results.<split>.json for another."""
+    if split is None or split == clips.protocol:
+        return run.path / "results.json"
+    return run.path / f"results.{''.join(sign if sign.isalnum() or sign in '-_' else '_' for sign in split)}.json"
+
+
+def _with_earlier(path: Path, result: dict[str, Any]) -> dict[str, Any]:
+    """The result with what was measured before on the same clips with the same encoder, where this time it was not."""
+    try:
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        same = all(earlier.get(key) == result[key] for key in ("epoch", "seed", "fingerprint", "protocol", "data"))
+    except (OSError, ValueError, AttributeError):
+        return result
+    if not same:
+        return result
+    kept = {name: earlier[name] for name in PROTOCOLS if name in earlier and name not in result}
+    notes = [note for note in earlier.get("notes", []) if note not in result["notes"]] if kept else []
+    baseline = {**(earlier.get("baseline", {}) if kept else {}), **result["baseline"]}
+    return {**result, **kept, "baseline": baseline, "notes": [*result["notes"], *notes]}
 
 
 def _known(protocols: Sequence[str]) -> tuple[str, ...]:
@@ -181,28 +214,32 @@ def _percent(values: Mapping[str, float]) -> dict[str, float]:
     return {name: round(100 * value, 2) for name, value in values.items()}
 
 
-def interval(percent: float, count: int) -> float:
-    """Half-width, in points, of the 95 % interval (Wilson's) of an accuracy measured on `count` clips.
+def interval(percent: float, count: int) -> tuple[float, float]:
+    """(lowest, highest) % of the 95 % interval (Wilson's) of an accuracy measured on `count` clips.
 
     It is the uncertainty from the choice of test clips alone; the spread over seeds comes on top.
 
     Source: Wilson, 1927.
     """
     p, z = percent / 100, 1.96
-    return 100 * z / (1 + z**2 / count) * math.sqrt(p * (1 - p) / count + z**2 / (4 * count**2))
+    middle = (p + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * math.sqrt(p * (1 - p) / count + z**2 / (4 * count**2))
+    return round(100 * max(0.0, middle - half), 2), round(100 * min(1.0, middle + half), 2)
 
 
 _COLUMNS = {"linear top-1": ("linear", "top1"), "linear top-5": ("linear", "top5"),
             "kNN k=1": ("knn", "1"), "kNN k=20": ("knn", "20")}  # fmt: skip
+_WIDTH = 25
 _UNTRAINED = {"linear top-1": "random_linear", "kNN k=1": "random_knn_1", "kNN k=20": "random_knn_20"}
 
 
 def table(result: Mapping[str, Any]) -> str:
     """The answer of `evaluate` as text: what was measured on what, then a row for the encoder and for each floor."""
     data, baseline, count = result["data"], result["baseline"], int(result["data"]["test"])
-    columns = [name for name, (protocol, _) in _COLUMNS.items() if protocol in result]
+    columns = [name for name, (protocol, key) in _COLUMNS.items() if protocol in result and (
+        key != f"top{TOP}" or data["classes"] > TOP)]  # fmt: skip
     rows = {
-        "pretrained encoder": {name: result[_COLUMNS[name][0]][_COLUMNS[name][1]] for name in columns},
+        _title(result): {name: result[_COLUMNS[name][0]][_COLUMNS[name][1]] for name in columns},
         "random encoder": {name: baseline.get(_UNTRAINED.get(name, "")) for name in columns},
         "raw 1-NN": {"kNN k=1": baseline["raw_1nn"]},
         "chance": {name: result["chance"]["uniform"] for name in columns if name != "linear top-5"},
@@ -216,17 +253,23 @@ def table(result: Mapping[str, Any]) -> str:
         f"{result['source']}{synthetic}, protocol {result['protocol']}: "
         f"{data['train']:,} train / {data['test']:,} test clips, {data['classes']} classes",
         "",
-        " " * 20 + "".join(f"{name:>16}" for name in columns),
+        " " * 20 + "".join(f"{name:>{_WIDTH}}" for name in columns),
     ]
     for title, values in rows.items():
         measured = None if title == "chance" else count
         lines.append(f"{title:<20}" + "".join(_cell(values.get(name), measured) for name in columns))
-    lines += ["", f"%, with the 95 % interval of {count:,} test clips; one seed. Majority class: "
-              f"{result['chance']['majority']:.2f} %."]  # fmt: skip
+    lines += ["", f"%, with the 95 % interval of {count:,} test {'clip' if count == 1 else 'clips'}; one seed. "
+              f"Majority class: {result['chance']['majority']:.2f} %."]  # fmt: skip
     return "\n".join([*(line.rstrip() for line in lines), *(f"Note: {note}" for note in result["notes"])])
+
+
+def _title(result: Mapping[str, Any]) -> str:
+    return "pretrained encoder" if result["epoch"] else "untrained (epoch 0)"
 
 
 def _cell(value: float | None, count: int | None) -> str:
     if value is None:
-        return f"{'-':>16}"
-    return f"{value:>9.2f}       " if count is None else f"{value:>9.2f} ± {interval(value, count):>4.1f}"
+        return f"{'-':>{_WIDTH}}"
+    low, high = interval(value, count) if count else (0.0, 0.0)
+    bounds = f"{low:.1f} to {high:.1f}" if count else ""
+    return f"{value:>9.2f}  {bounds:<{_WIDTH - 11}}"

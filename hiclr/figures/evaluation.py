@@ -48,7 +48,8 @@ def _check_pairs(y_true: Any, y_pred: Any, classes: Sequence[str]) -> tuple[Ids,
 def _accuracy(true: Ids, predicted: Ids) -> str:
     right, count = int((true == predicted).sum()), len(true)
     percent = 100 * right / count
-    return f"{percent:.1f} ± {interval(percent, count):.1f} % of {count:,} clips"
+    low, high = interval(percent, count)
+    return f"{percent:.1f} % of {count:,} {'clip' if count == 1 else 'clips'} ({low:.1f} to {high:.1f})"
 
 
 @styled
@@ -181,9 +182,8 @@ def per_class(
 
 
 def _whisker(axes: Any, percent: float, count: int, y: float) -> None:
-    """The 95 % interval of an accuracy, within 0..100."""
-    half = interval(percent, count)
-    low, high = max(0.0, percent - half), min(100.0, percent + half)
+    """The 95 % interval of an accuracy; it is not symmetric near 0 and 100."""
+    low, high = interval(percent, count)
     for colour, width in (("white", 3.0), (INK, 1.2)):  # the white rim shows it on dark bars
         axes.plot([low, high], [y, y], color=colour, lw=width, alpha=0.9, solid_capstyle="butt", zorder=3)
 
@@ -221,7 +221,7 @@ def result_bars(results: Mapping[str, Any], title: str | None = None) -> Figure:
     for y, name, value in bars:
         axes.barh(y, value, color=_FILL[name], height=0.82)
         _whisker(axes, value, test, y)
-        end = min(100.0, value + interval(value, test))
+        end = interval(value, test)[1]
         axes.text(end + 1, y, f"{value:.1f}", va="center", fontweight="bold" if name == "pretrained" else "normal")
     axes.set_yticks([y for y, *_ in bars], [name for _, name, _ in bars])
     axes.set_ylim(bars[-1][0] + 0.7, -1.5)

@@ -1,6 +1,7 @@
 """The networks of a run from its settings, and what a run remembers of its training set."""
 
 import hashlib
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from torch import nn
 
 from hiclr.augmentations import VIEWS
 from hiclr.datasets.base import SkeletonSet
+from hiclr.datasets.doctor import diagnose_set
 from hiclr.datasets.preprocessing import Preprocess
 from hiclr.encoders import STGCN, TCN, SkeletonEncoder, projection_head
 from hiclr.errors import InputError
@@ -31,6 +33,10 @@ __all__ = [
     "prepare_run",
     "preprocess_of",
 ]
+
+
+_say = logging.getLogger(__name__)
+_LOOKED_AT = 256
 
 
 def preprocess_of(config: PretrainConfig) -> Preprocess:
@@ -143,11 +149,22 @@ def prepare_run(path: Path | str, config: PretrainConfig, train: SkeletonSet) ->
             holds a run with other settings or other data; see `open_run`.
     """
     _check_trainable(config, train)
+    if not (Path(path) / "config.json").exists():
+        _warn_of_faults(train)
     device = pick_device(config.device, quiet=True)
     run: Run = first_alone(
         device, lambda: open_run(path, config.to_dict(), describe(train)), otherwise=lambda: load_run(path)
     )
     return run
+
+
+def _warn_of_faults(train: SkeletonSet) -> None:
+    """What the doctor finds wrong with the bodies of some clips: training would go on, and come to nothing."""
+    some = np.unique(np.linspace(0, len(train) - 1, min(len(train), _LOOKED_AT)).astype(np.int64))
+    for fault in diagnose_set(train.subset(some))["faults"]:
+        if fault["kind"] in ("scale", "empty clip", "frozen"):
+            of = f"Of {len(some)} clips looked at: " if len(some) < len(train) and fault["count"] else ""
+            _say.warning("%s%s (%s). `hiclr doctor` says more.", of, fault["what"], fault["do"])
 
 
 def _check_trainable(config: PretrainConfig, train: SkeletonSet) -> None:
