@@ -452,6 +452,8 @@ def _data_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[st
         found.append("clips: in another order" if same else "clips: other names")
     elif old.get("labels_digest") != new.get("labels_digest"):
         found.append("labels: at least one changed")
+    elif old.get("subjects_digest") != new.get("subjects_digest"):
+        found.append("subjects: at least one changed")
     return found or ["positions or layout: at least one value changed"]
 
 

@@ -501,7 +501,7 @@ def test_a_set_says_its_rate_where_it_is_known(tmp_path: Path):
     assert open_set(tmp_path / "stretched.npz").fps is None  # each clip by a factor of its own
     np.savez(tmp_path / "bare.npz", x=clips.x[:2], y=[0, 1])
     assert open_set(tmp_path / "bare.npz").fps is None
-    for bad, said in ((-1.0, "above 0"), ([1, 2], "one number")):
+    for bad, said in ((-1.0, "above 0"), ([1, 2], "one value: a number")):
         np.savez(tmp_path / "bad.npz", x=clips.x[:2], y=[0, 1], fps=bad)
         with pytest.raises(InputError, match=said):
             open_set(tmp_path / "bad.npz")

@@ -155,7 +155,8 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
         """
         labels = np.asarray(y)
         if labels.dtype.kind in "US":
-            words, labels = np.unique(labels.astype(str), return_inverse=True)
+            texts = np.char.decode(labels, "utf-8", "replace") if labels.dtype.kind == "S" else labels
+            words, labels = np.unique(texts, return_inverse=True)
             if classes is None:
                 classes = tuple(str(word) for word in words)
             else:  # the given order counts, not the alphabet's
@@ -247,7 +248,7 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of positions, labels, names and layout, in hex: equal wherever the same content lies."""
+        """SHA-256 of positions, labels, subjects, names and layout, in hex: equal wherever the same content lies."""
         digest = self.begin_fingerprint()
         for _, block in blocks(self.x):
             digest.update(np.ascontiguousarray(block).tobytes())
@@ -260,6 +261,8 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
         layout = [joints.joints, joints.parents, joints.pairs, joints.centre, joints.shoulders]
         digest.update(json.dumps([list(self.x.shape), self.names, self.classes, layout]).encode())
         digest.update(np.ascontiguousarray(self.y).tobytes())
+        if "subject" in self.ids:  # whole subjects are held out of training
+            digest.update(np.ascontiguousarray(self.ids["subject"]).tobytes())
         return digest
 
     def summary(self) -> dict[str, str]:

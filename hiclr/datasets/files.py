@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from hiclr.datasets.base import Ids, SkeletonSet
+from hiclr.datasets.keys import PER_PROTOCOL, SPLITS, checked_keys, objects_refused, unknown_keys
 from hiclr.datasets.rows import NpyRows, StoredRows, blocks
 from hiclr.errors import InputError
 from hiclr.skeleton import LAYOUTS, NTU_25, Layout, match_layout
@@ -36,12 +37,6 @@ __all__ = [
 Arrays = Mapping[str, Any]  # arrays, or `StoredRows` in place of x
 
 _WANTED = "x (N, 3, T, V, M) float32 and y (N,) int64"
-_SPLITS = {
-    "test_subjects": ("subject", "cross-subject"),
-    "test_cameras": ("camera", "cross-view"),
-    "test_setups": ("setup", "cross-setup"),
-    "test_styles": ("subject", "cross-style"),
-}
 FARTHEST = 1e4  # metres; beyond it lies no room, only a broken file
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file in an npz: the same set has the same bytes on another day
 
@@ -107,17 +102,10 @@ def _member(file: Any, key: str, name: str) -> NDArray[Any]:
     try:
         array: NDArray[Any] = file[key]
     except ValueError as error:
-        raise InputError(_objects(name, key)) from error
+        raise InputError(objects_refused(name, key)) from error
     except (zipfile.BadZipFile, OSError, EOFError, MemoryError) as error:
         raise InputError(f"{name}: {key!r} cannot be read ({error}). Copy or download the file again.") from error
     return array
-
-
-def _objects(name: str, key: str) -> str:
-    return (
-        f"{name}: {key!r} holds Python objects, which could run code when read; they are refused. Save it again as "
-        f"plain numbers or text: np.asarray(values, dtype=np.int64) or np.asarray(words, dtype=str)."
-    )
 
 
 def is_folder(path: Path) -> bool:
@@ -141,7 +129,7 @@ def _from_folder(path: Path, layout: Layout | None, x: StoredRows | None, check:
             arrays[file.stem] = np.load(file, mmap_mode="r" if file.stem == "x" else None, allow_pickle=False)
         except (OSError, EOFError, ValueError, MemoryError) as error:
             if "pickle" in str(error) or "Object arrays" in str(error) or "object" in str(error):
-                raise InputError(_objects(f"{path.name}/{file.name}", file.stem)) from error
+                raise InputError(objects_refused(f"{path.name}/{file.name}", file.stem)) from error
             raise InputError(
                 f"{path.name}/{file.name} is shorter than it says or no npy file ({error}). Prepare the set again."
             ) from error
@@ -174,12 +162,14 @@ def from_mapping(arrays: Arrays, source: str, layout: Layout | None = None, chec
     """
     missing = [key for key in ("x", "y") if key not in arrays]
     if missing:
+        unlabelled = " Where there are no labels, zeros will do: pretraining reads none." if missing == ["y"] else ""
         raise InputError(
             f"{source} has no key {missing[0]!r}. Wanted: {_WANTED}. It has: {', '.join(sorted(arrays)) or 'nothing'}."
+            f"{unlabelled}"
         )
-    for key, array in arrays.items():
-        if array.dtype == object:
-            raise InputError(_objects(source, key))
+    for key in ("x", "y"):
+        if arrays[key].dtype == object:
+            raise InputError(objects_refused(source, key))
     x = arrays["x"]
     if x.dtype.kind not in "fiu":
         raise InputError(f"{source}: x must hold numbers, its type is {x.dtype}.")
@@ -187,8 +177,10 @@ def from_mapping(arrays: Arrays, source: str, layout: Layout | None = None, chec
         raise InputError(f"{_wrong_shape(source, x.shape)} Wanted: {_WANTED}. It has: {', '.join(sorted(arrays))}.")
     if not isinstance(x, StoredRows) and x.dtype != np.float32:
         x = np.asarray(x, dtype=np.float32)
-    count = len(x)
+    arrays = checked_keys(arrays, len(x), x.shape[3], source)
     y, classes, notes = _labels(arrays, source)
+    protocols, more_notes = _protocols(arrays, source)
+    notes = (*notes, *more_notes, *unknown_keys(arrays, source))
     try:
         made = SkeletonSet.from_arrays(
             x,
@@ -196,13 +188,13 @@ def from_mapping(arrays: Arrays, source: str, layout: Layout | None = None, chec
             layout=_layout(arrays, x.shape[3], source, layout),
             classes=classes,
             names=_texts(arrays, "names"),
-            ids={key: _ids(arrays, key, source) for key in ("subject", "camera", "setup") if key in arrays},
-            length=_ids(arrays, "length", source) if "length" in arrays else None,
-            protocols=_protocols(arrays, count, source),
+            ids={key: arrays[key] for key in ("subject", "camera", "setup") if key in arrays},
+            length=arrays.get("length"),
+            protocols=protocols,
             source=str(arrays["source"]) if "source" in arrays else source,
             synthetic=bool(arrays["synthetic"]) if "synthetic" in arrays else False,
             preprocessing=tuple(_texts(arrays, "preprocessing") or ()),
-            fps=_rate(arrays, source),
+            fps=float(arrays["fps"]) if "fps" in arrays else None,
         )
     except InputError as error:
         raise InputError(f"{source}: {str(error).removeprefix(f'{source}: ')}") from error
@@ -243,37 +235,20 @@ def _texts(arrays: Arrays, key: str) -> list[str] | None:
     return [str(text) for text in arrays[key].ravel()] if key in arrays else None
 
 
-def _ids(arrays: Arrays, key: str, source: str) -> Ids:
-    values: NDArray[Any] = arrays[key]
-    if values.dtype.kind not in "iub":
-        raise InputError(f"{source}: {key} must hold integers, its type is {values.dtype}.")
-    return values.astype(np.int64)
-
-
-def _rate(arrays: Arrays, source: str) -> float | None:
-    if "fps" not in arrays:
-        return None
-    rate = np.asarray(arrays["fps"])
-    if rate.size != 1 or rate.dtype.kind not in "fiu":
-        raise InputError(f"{source}: fps must hold one number, frames a second; it is {rate.shape} {rate.dtype}.")
-    return float(rate.ravel()[0])
-
-
 def _layout(arrays: Arrays, joints: int, source: str, given: Layout | None) -> Layout:
     found = _named_layout(arrays, joints, source, given)
     if "shoulders" not in arrays:
         return found
-    pair = np.asarray(arrays["shoulders"]).ravel().tolist()
-    if len(pair) not in (0, 2):
-        raise InputError(f"{source}: shoulders must hold two joint indices (left, right), or none; it holds {pair}.")
+    pair = arrays["shoulders"].tolist()
     shoulders = (int(pair[0]), int(pair[1])) if pair else None
     return found if shoulders == found.shoulders else replace(found, shoulders=shoulders)
 
 
 def _named_layout(arrays: Arrays, joints: int, source: str, given: Layout | None) -> Layout:
-    name = str(arrays["layout"]) if "layout" in arrays and arrays["layout"].ndim == 0 else None
+    name = str(arrays["layout"]) if "layout" in arrays else None
     names = _texts(arrays, "joint_names")
     if names is not None and "parents" in arrays:
+        _check_parents(arrays["parents"], source)
         pairs = arrays["pairs"].tolist() if "pairs" in arrays else None
         known = match_layout(names, arrays["parents"].tolist(), name)
         if known.name in LAYOUTS or (pairs is None and "centre" not in arrays):
@@ -297,22 +272,36 @@ def _named_layout(arrays: Arrays, joints: int, source: str, given: Layout | None
     )
 
 
-def _protocols(arrays: Arrays, count: int, source: str) -> dict[str, NDArray[np.bool_]]:
+def _check_parents(parents: Ids, source: str) -> None:
+    """Indices counted from 1, as MATLAB writes them, would make a wrong tree or none."""
+    count = len(parents)
+    if parents.max(initial=0) == count and not (parents == 0).any():
+        raise InputError(
+            f"{source}: parents must hold joint indices 0..{count - 1}, -1 or itself for the root; they go up to "
+            f"{count} and 0 does not occur. They seem to be counted from 1: give parents - 1."
+        )
+
+
+def _protocols(arrays: Arrays, source: str) -> tuple[dict[str, NDArray[np.bool_]], tuple[str, ...]]:
+    """(name -> mask of the test part, what to say about it)."""
     found: dict[str, NDArray[np.bool_]] = {}
+    notes = []
     for key, array in arrays.items():
-        if key.startswith("protocol."):
-            found[key.removeprefix("protocol.")] = array.astype(bool)
-    if "test" in arrays:
-        test = arrays["test"]
-        if test.shape != (count,) or test.dtype.kind not in "biu":
-            raise InputError(f"{source}: test must be ({count},) bool, it is {test.shape} {test.dtype}.")
-        found.setdefault("test", test.astype(bool))
-    for key, (ids, name) in _SPLITS.items():
+        if key.startswith(PER_PROTOCOL):
+            found[key.removeprefix(PER_PROTOCOL)] = array
+    # a set of ours has its first protocol under this key too, for programs that know no other
+    if "test" in arrays and not any(np.array_equal(arrays["test"], mask) for mask in found.values()):
+        found.setdefault("test", arrays["test"])
+    for key, (ids, name) in SPLITS.items():
         if key in arrays:
             if ids not in arrays:
                 raise InputError(f"{source} has {key} but no {ids!r} (N,), in which those ids are looked up.")
             found.setdefault(name, np.isin(arrays[ids], arrays[key]))
-    return found
+            absent = sorted(set(arrays[key].tolist()) - set(arrays[ids].tolist()))
+            if absent:
+                shown = ", ".join(map(str, absent[:5])) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
+                notes.append(f"{source}: {key} names {shown}, which no clip has as its {ids}.")
+    return found, tuple(notes)
 
 
 def _possible_lengths(clips: SkeletonSet, source: str) -> tuple[SkeletonSet, tuple[str, ...]]:
@@ -515,8 +504,10 @@ def _small_arrays(clips: SkeletonSet) -> dict[str, NDArray[Any]]:
         "synthetic": np.array(clips.synthetic),
         "preprocessing": np.array(clips.preprocessing, dtype=str),
         **clips.ids,
-        **{f"protocol.{name}": np.asarray(mask, dtype=bool) for name, mask in clips.protocols.items()},
+        **{f"{PER_PROTOCOL}{name}": np.asarray(mask, dtype=bool) for name, mask in clips.protocols.items()},
     }
+    if clips.protocol is not None:
+        arrays["test"] = np.asarray(clips.protocols[clips.protocol], dtype=bool)
     if clips.length is not None:
         arrays["length"] = clips.length
     if clips.fps is not None:

@@ -115,6 +115,7 @@ def describe(train: SkeletonSet) -> dict[str, Any]:
         "names_digest": _digest(train.names),
         "sorted_names_digest": _digest(sorted(train.names)),
         "labels_digest": hashlib.sha256(np.ascontiguousarray(train.y).tobytes()).hexdigest(),
+        "subjects_digest": hashlib.sha256(np.asarray(train.ids.get("subject", ())).tobytes()).hexdigest(),
         "fingerprint": train.fingerprint,
     }
 
