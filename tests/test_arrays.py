@@ -11,7 +11,7 @@ import pytest
 from reading import all_said, assert_said, case, positions, read_all, survives
 
 from hiclr.datasets.readers.arrays import FORMAT
-from hiclr.datasets.readers.plan import Options
+from hiclr.datasets.readers.plan import Options, Unit
 from hiclr.datasets.readers.tree import open_tree
 from hiclr.errors import InputError
 from hiclr.skeleton import BANDAI_21, KINECT_20_MSR
@@ -188,6 +188,17 @@ def test_a_zip_file_is_read_from_the_inside(compression: int, tmp_path: Path):
     _, clips = read_all(FORMAT, tmp_path / "set.zip")
     for row, name in zip(x, NAMES, strict=True):
         np.testing.assert_array_equal(positions(clips, name), row)
+
+
+def test_arrays_are_in_metres_unless_another_unit_is_given(tmp_path: Path):
+    write(tmp_path, some())
+    plan, clips = read_all(FORMAT, tmp_path)
+    assert "metres are assumed" in plan.notes[-1]
+    inches = Options(units=Unit(0.0254, "inches"))
+    given, scaled = read_all(FORMAT, tmp_path, inches)
+    assert given.notes[-1] == "inches are in the files, as --units says; metres come out"
+    for name in NAMES:
+        np.testing.assert_array_equal(positions(scaled, name), positions(clips, name) * np.float32(0.0254))
 
 
 def test_joints_that_nothing_names_are_asked_for(tmp_path: Path):

@@ -14,10 +14,12 @@ import pytest
 from mutations import mutate
 from reading import SHARED, clips_and_faults, write_all
 
+from hiclr.datasets import convert, open_set
 from hiclr.datasets.readers.bvh import FORMAT, layout_of
 from hiclr.datasets.readers.bvh_motion import read_figure, read_motion
 from hiclr.datasets.readers.plan import Options, Plan, RawClip
 from hiclr.datasets.readers.tree import open_tree
+from hiclr.datasets.readers.units import METRES
 from hiclr.errors import InputError
 from hiclr.skeleton import BANDAI_21, match_layout
 
@@ -240,6 +242,27 @@ def test_metres_come_out_of_any_unit_and_the_guess_is_said(tmp_path: Path, facto
     assert f"{unit} are assumed" in plan.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("word", "metres"), [("m", 1.0), ("cm", 0.01), ("mm", 0.001), ("in", 0.0254), ("0.3048", 0.3048)]
+)
+def test_a_unit_that_is_given_is_not_guessed(tmp_path: Path, word: str, metres: float):
+    text = bvh("1 2 3 90 0 0 90 90 0 0 0")
+    source = write_all(tmp_path / "raw", {"x.bvh": text})
+    report = convert(source, tmp_path / "set.npz", units=word)
+    clip = np.asarray(open_set(tmp_path / "set.npz").x[0])[..., 0].transpose(1, 2, 0)
+    np.testing.assert_array_equal(clip, positions(text) * np.float32(metres))  # "m": the file's own numbers
+    assert "as --units says" in report["notes"][0]
+    assert not report["dropped"]
+    assert "are assumed" in convert(source, tmp_path / "guessed.npz")["notes"][0]
+
+
+@pytest.mark.parametrize("word", ["feet", "0", "-1", "nan", "inf", ""])
+def test_what_is_no_unit_is_refused(tmp_path: Path, word: str):
+    source = write_all(tmp_path / "raw", {"x.bvh": bvh(REST)})
+    with pytest.raises(InputError, match=r"is no unit\. Wanted: auto, m, cm, mm, in, or the metres"):
+        convert(source, tmp_path / "set.npz", units=word)
+
+
 def test_positions_beyond_any_room_are_refused(tmp_path: Path):
     _, faults = clips_and_faults(plan_of(write_all(tmp_path, {"x.bvh": bvh(REST, REST.replace("90", "9e300"))})))
     assert "frame 1, joint 'Hips' lies inf m away" in faults["x"]
@@ -384,6 +407,10 @@ def test_reported_files_have_the_positions_that_they_should(name: str):
     for clip in clips.values():
         found = clip.x[..., 0].transpose(1, 2, 0) * 100
         np.testing.assert_allclose(found, values["positions_in_file_units"], atol=1e-4)  # float32 metres
+    same = plan_of(SHARED / "cases" / name, units=METRES)
+    for clip in clips_and_faults(same)[0].values():
+        found = clip.x[..., 0].transpose(1, 2, 0)
+        np.testing.assert_allclose(found, values["positions_in_file_units"], rtol=1e-6, atol=2e-6)
 
 
 @pytest.mark.real

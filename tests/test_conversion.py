@@ -419,6 +419,14 @@ def test_progress_says_how_long_it_takes(tmp_path: Path, capsys: pytest.CaptureF
     assert "clip/s" in said
 
 
+def test_a_set_in_another_unit_is_brought_to_metres(tmp_path: Path):
+    x = np.random.default_rng(0).normal(size=(4, 3, 5, 25, 1)).astype(np.float32)
+    np.savez(tmp_path / "mm.npz", x=x * 1000, y=np.arange(4))
+    report = convert(tmp_path / "mm.npz", tmp_path / "set.npz", units="mm", frames=5)
+    np.testing.assert_allclose(open_set(tmp_path / "set.npz").x[:], x, rtol=1e-5)
+    assert "millimetres are in the files" in report["notes"][-1]
+
+
 # --- layouts in files -------------------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from reading import all_said, assert_said, case, positions, read_all, survives
 
-from hiclr.datasets.readers.plan import Options
+from hiclr.datasets.readers.plan import Options, Unit
 from hiclr.datasets.readers.pyskl import FORMAT
 from hiclr.datasets.readers.tree import open_tree
 from hiclr.errors import InputError
@@ -107,6 +107,17 @@ def test_two_coordinates_are_said_and_get_a_third_of_zero(tmp_path: Path):
     assert plan.layout.name == "coco17"
     for word in ("17 joints", "2 coordinates", "pixels", "coco17"):
         assert word in all_said(plan, clips)
+
+
+def test_a_unit_is_for_positions_not_for_pixels(tmp_path: Path):
+    annotation = one("a", (1, 10, 17, 3))
+    path, inches = write(tmp_path / "a.pkl", [annotation]), Unit(0.0254, "inches")
+    plan, clips = read_all(FORMAT, path, Options(layout=LAYOUTS["h36m17"], units=inches))
+    wanted = annotation["keypoint"][0].transpose(2, 0, 1).astype(np.float32) * np.float32(0.0254)
+    np.testing.assert_array_equal(positions(clips, "a")[..., 0], wanted)
+    assert "inches are in the files" in plan.notes[0]
+    with pytest.raises(InputError, match="are pixels of a picture"):
+        FORMAT.find(open_tree(path), Options(layout=LAYOUTS["coco17"], units=inches))
 
 
 def test_seventeen_joints_with_three_numbers_are_asked_for(tmp_path: Path):

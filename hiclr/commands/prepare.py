@@ -36,6 +36,9 @@ class Prepare:
     style: for files that do not say their class."""
     labels: str | None = None
     """A file of labels, where it does not lie beside the data."""
+    units: str = "auto"
+    """Of the positions in files that do not say it: m, cm, mm, in, or the metres in one unit of the files (0.0254).
+    auto: guessed from the bones of BVH files, metres elsewhere; the report says it. Metres come out."""
     preprocess: Literal["released", "none"] = "none"
     """released: centred, turned, 50 frames as the published code, but each frame turned exactly; none: positions as in
     the file."""
@@ -52,6 +55,7 @@ class Prepare:
             layout=self.layout,
             pattern=self.pattern,
             labels=self.labels,
+            units=self.units,
             preprocess=self.preprocess,
             progress=sys.stderr.isatty(),
         )

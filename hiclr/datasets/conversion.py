@@ -22,6 +22,7 @@ from hiclr.datasets.readers import FORMATS, Format, find_format
 from hiclr.datasets.readers.ntu import PUBLISHED
 from hiclr.datasets.readers.plan import Found, Options, Plan, Skipped, common_ids, number_labels
 from hiclr.datasets.readers.tree import Tree, open_tree
+from hiclr.datasets.readers.units import read_unit, said_unit, scaled
 from hiclr.datasets.rows import ChangedRows
 from hiclr.datasets.spool import Record, Spool, SpooledRows, fingerprint
 from hiclr.datasets.synthetic import synthetic
@@ -70,6 +71,7 @@ def convert(
     layout: str | None = None,
     pattern: str | None = None,
     labels: str | None = None,
+    units: str = "auto",
     preprocess: Steps = "none",
     workers: int | None = None,
     progress: bool = False,
@@ -89,6 +91,8 @@ def convert(
         pattern: a regular expression on a clip's name, with a group "class" and, where there are any, "subject",
             "camera", "style"; for formats whose files do not say it.
         labels: a file of labels that does not lie beside the data.
+        units: of the positions in files that do not say it: "m", "cm", "mm", "in", or the metres in one unit as text;
+            "auto": guessed from the bones of BVH files, metres in all others, and said. Metres come out.
         preprocess: "released" (centred, turned, 50 frames) or "none" (as in the file).
         workers: processes that read; one for each core when left out.
         progress: a bar on stderr.
@@ -101,7 +105,7 @@ def convert(
         InputError: nothing there or nothing known; `out` would replace what is no set; no room on the disk.
             A clip that is at fault is skipped and named instead.
     """
-    options = Options(None if layout is None else _layout(layout), pattern, labels)
+    options = Options(None if layout is None else _layout(layout), pattern, labels, read_unit(units))
     check_target(Path(out))  # before hours of reading
     if str(source) != "synthetic" and Path(out).resolve() == Path(source).resolve():
         raise InputError(f"{out} is the source itself; it would be overwritten. Give another name to --out.")
@@ -111,13 +115,22 @@ def convert(
     elif not (path := Path(source)).exists():
         raise InputError(f"There is no {path}.")
     elif is_folder(path) or path.suffix == ".npz":
-        opened = stream_set(path, options.layout)
-        kind, made = "set", Conversion(_changed(opened.clips, steps), notes=(*opened.notes, *opened.faults))
+        kind, made = "set", _of_set(path, options, steps)
     else:
         return _convert_raw(path, Path(out), format, options, steps, workers, progress)
     _check_layout(made.clips.layout, options, str(source))
     save_set(made.clips, out, progress=progress)
     return _report(made, out, kind)
+
+
+def _of_set(path: Path, options: Options, steps: Preprocess | None) -> Conversion:
+    """A prepared set, changed as it is read."""
+    opened = stream_set(path, options.layout)
+    clips, notes = opened.clips, (*opened.notes, *opened.faults)
+    if (unit := options.units) is not None:
+        clips = dataclasses.replace(clips, x=ChangedRows(clips.x, partial(scaled, metres=unit.metres)))
+        notes = (*notes, said_unit(unit))
+    return Conversion(_changed(clips, steps), notes=notes)
 
 
 def read_raw(path: Path, options: Options | None = None, format: str | None = None) -> Conversion:  # noqa: A002

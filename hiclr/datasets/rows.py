@@ -91,13 +91,13 @@ class ChangedRows(StoredRows):
     Args:
         rows: (N, 3, T, V, M).
         change: (n, 3, T, V, M) -> (n, 3, S, V, M).
-        frames: S.
+        frames: S; T when left out.
     """
 
     def __init__(
-        self, rows: Positions, change: Callable[[NDArray[np.float32]], NDArray[np.float32]], frames: int
+        self, rows: Positions, change: Callable[[NDArray[np.float32]], NDArray[np.float32]], frames: int | None = None
     ) -> None:
-        super().__init__((*rows.shape[:2], frames, *rows.shape[3:]))
+        super().__init__((*rows.shape[:2], rows.shape[2] if frames is None else frames, *rows.shape[3:]))
         self.rows, self.change = rows, change
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:

@@ -29,6 +29,7 @@ from hiclr.datasets.readers.clips import (
 from hiclr.datasets.readers.plan import Format, Found, Options, Plan, RawClip, Skipped
 from hiclr.datasets.readers.spans import open_buffered, read_at
 from hiclr.datasets.readers.tree import Tree, open_tree
+from hiclr.datasets.readers.units import in_metres
 from hiclr.datasets.readers.unpickling import safe_loads
 from hiclr.errors import InputError
 from hiclr.skeleton import Layout
@@ -126,7 +127,7 @@ def _find(tree: Tree, options: Options) -> Plan:
     heads = {part.file: part.header for part in parts}
     ids = ntu_ids([clip.name for clip in found])
     persons = max(header.persons for header in heads.values())
-    return Plan(
+    plan = Plan(
         source=f"arrays {tree.path.name}",
         layout=layout,
         found=tuple(replace(clip, ids=known) for clip, known in zip(found, ids, strict=True)),
@@ -138,6 +139,7 @@ def _find(tree: Tree, options: Options) -> Plan:
         skipped=tuple(skipped),
         notes=(*notes, *_said_of_heads(tree, parts)),
     )
+    return in_metres(plan, options.units)
 
 
 def _choose(tree: Tree) -> tuple[list[str], list[Skipped]]:

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from hiclr.datasets.files import no_positions
 from hiclr.datasets.readers.bvh_motion import Figure, Motion, read_motion
 from hiclr.datasets.readers.names import IDS, clip_names, folder_classes, match_names, number_words, sort_words
-from hiclr.datasets.readers.plan import Format, Found, Options, Plan, RawClip, Skipped
+from hiclr.datasets.readers.plan import Format, Found, Options, Plan, RawClip, Skipped, Unit
 from hiclr.datasets.readers.tree import Tree
+from hiclr.datasets.readers.units import scaled
 from hiclr.errors import InputError
 from hiclr.skeleton import Layout, find_pairs, match_layout
 
@@ -69,20 +70,23 @@ def _find(tree: Tree, options: Options) -> Plan:
     ruling, motion = _first_whole(tree, [str(clip.place[0]) for clip in named.found], options.layout)
     figure = motion.figure
     layout = options.layout or layout_of(figure)
-    scale, unit = motion.unit
-    notes = [
-        f"the unit is not in the files: {unit} are assumed, since the bones from {figure.names[0]!r} to the farthest "
-        f"end add up to {motion.reach:.4g} in {ruling}, which makes {motion.reach * scale:.2f} m; metres come out",
-        *named.notes,
-    ]
+    unit = options.units or motion.unit
+    bones = f"the bones from {figure.names[0]!r} to the farthest end add up to {motion.reach:.4g} in {ruling}"
+    makes = f"which makes {motion.reach * unit.metres:.2f} m; metres come out"
+    if options.units is None:
+        said = f"the unit is not in the files: {unit.name} are assumed, since {bones}, {makes}; --units gives another"
+    else:
+        said = f"{unit.name} are in the files, as --units says: {bones}, {makes}"
+    notes = [said, *named.notes]
     if figure.scene is not None:
         notes.append(f"{figure.scene!r} carries the scene and is left out: it is no joint of the body")
     others = [Skipped(name, "its name does not end in .bvh", harmless=True) for name in tree.names if not _is_bvh(name)]
+    same = None if options.layout else ruling
     return Plan(
         "BVH",
         layout,
         tuple(named.found),
-        partial(_read, tree=tree, layout=layout, ruling=None if options.layout else ruling, unit=unit),
+        partial(_read, tree=tree, layout=layout, ruling=same, given=options.units, first=(ruling, unit)),
         classes=named.classes,
         protocols=_cross_style if named.cross_style else _no_protocol,
         skipped=(*named.skipped, *others),
@@ -163,13 +167,24 @@ def _first_whole(tree: Tree, files: Sequence[str], layout: Layout | None) -> tup
     raise InputError(f"No BVH file of {tree.path.name} can be read. {' '.join(reasons[:10])}")
 
 
-def _read(found: Found, *, tree: Tree, layout: Layout, ruling: str | None, unit: str) -> RawClip:
-    """One clip; `ruling` is the file whose joints all others must have, None where the user gave the joints."""
+def _read(
+    found: Found, *, tree: Tree, layout: Layout, ruling: str | None, given: Unit | None, first: tuple[str, Unit]
+) -> RawClip:
+    """One clip in metres.
+
+    Args:
+        found: the clip.
+        tree: where it lies.
+        layout: the joints.
+        ruling: the file whose joints all others must have; None where the user gave the joints.
+        given: the unit that the user said; None: each file's own is guessed.
+        first: (the first whole file, its unit).
+    """
     file = str(found.place[0])
     motion = read_motion(tree.read(file), tree.place(file))
     chosen = _selection(motion.figure, layout, tree.place(file), ruling)
-    scale, own = motion.unit
-    x = motion.positions[:, chosen] * np.float32(scale)
+    unit = given or motion.unit
+    x = scaled(motion.positions[:, chosen], unit.metres)
     far = no_positions(x)
     if far is not None:
         frame, joint = (int(i) for i in np.argwhere(far)[0][:2])
@@ -178,7 +193,9 @@ def _read(found: Found, *, tree: Tree, layout: Layout, ruling: str | None, unit:
             f"{tree.place(file)}: frame {frame}, joint {layout.joints[joint]!r} lies {way:.3g} m away, which is no "
             "position. Export it again."
         )
-    notes = motion.notes if own == unit else (*motion.notes, f"its bones suggest {own}, those of {ruling} {unit}")
+    notes = motion.notes
+    if unit != first[1]:
+        notes = (*notes, f"its bones suggest {unit.name}, those of {first[0]} {first[1].name}")
     return RawClip(np.ascontiguousarray(x.transpose(2, 0, 1)[..., None]), notes)
 
 

@@ -7,7 +7,8 @@ Rules taken where the format leaves them open:
 - A root that only carries the scene (its name ends in "root", "scene", "world" or "reference" and its one child has
   positions of its own, as in the Bandai set) moves what hangs below it and is no joint of the body.
 - No file says its unit. The longest way from the body's root to an end, over the bones in the first frame, is 0.8 to
-  1.3 m in an adult: below 4 it is taken as metres, below 400 as centimetres, otherwise as millimetres.
+  1.3 m in an adult: below 4 it is taken as metres, below 400 as centimetres, otherwise as millimetres. Whoever knows
+  the unit gives it with `--units`: inches, for one, are taken for centimetres.
 """
 
 import re
@@ -19,6 +20,8 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
+from hiclr.datasets.readers.plan import Unit
+from hiclr.datasets.readers.units import CENTIMETRES, METRES, MILLIMETRES
 from hiclr.errors import InputError
 
 __all__ = ["Figure", "Joint", "Motion", "read_figure", "read_motion"]
@@ -40,7 +43,7 @@ _TIME = re.compile(rb"\s*Frame\s*Time\s*:\s*(\S{1,64})\s*", re.IGNORECASE)
 _CHANNEL = re.compile(r"([XYZ])(position|rotation)", re.IGNORECASE)
 _NOT_FINITE = re.compile(rb"[-+]?(\d\.#|nan|inf)", re.IGNORECASE)
 _SCENE = re.compile(r"(root|scene|world|reference)$", re.IGNORECASE)
-_UNITS = ((4.0, 1.0, "metres"), (400.0, 0.01, "centimetres"), (np.inf, 0.001, "millimetres"))
+_UNITS = ((4.0, METRES), (400.0, CENTIMETRES), (np.inf, MILLIMETRES))
 
 
 @dataclass(frozen=True)
@@ -117,9 +120,10 @@ class Motion:
         return max(way + float(np.linalg.norm(end)) for way, end in zip(ways, ends, strict=True))
 
     @property
-    def unit(self) -> tuple[float, str]:
-        """(metres in one unit, its name), guessed from `reach`."""
-        return next(((scale, name) for most, scale, name in _UNITS if self.reach < most), _UNITS[-1][1:])
+    def unit(self) -> Unit:
+        """Guessed from `reach`."""
+        reach = self.reach
+        return next((unit for most, unit in _UNITS if reach < most), MILLIMETRES)
 
 
 @dataclass

@@ -10,7 +10,17 @@ from numpy.typing import NDArray
 from hiclr.datasets.readers.tree import Tree
 from hiclr.skeleton import Layout
 
-__all__ = ["Format", "Found", "Options", "Plan", "RawClip", "Skipped", "common_ids", "number_labels"]
+__all__ = [
+    "Format",
+    "Found",
+    "Options",
+    "Plan",
+    "RawClip",
+    "Skipped",
+    "Unit",
+    "common_ids",
+    "number_labels",
+]
 
 
 @dataclass(frozen=True)
@@ -90,6 +100,14 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Unit:
+    """A unit of length: metres in one of it, and its name in the plural."""
+
+    metres: float
+    name: str
+
+
+@dataclass(frozen=True)
 class Options:
     """What a user may have to say about files that do not say it themselves.
 
@@ -98,11 +116,13 @@ class Options:
         pattern: a regular expression on the clip's name with groups "class" and, where there are any, "subject",
             "camera", "style".
         labels: a file of labels, where it does not lie beside the data.
+        units: of the positions in files that do not say it; None: guessed, and the guess is said.
     """
 
     layout: Layout | None = None
     pattern: str | None = None
     labels: str | None = None
+    units: Unit | None = None
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from hiclr.datasets.readers.clips import (
 from hiclr.datasets.readers.plan import Format, Found, Options, Plan, RawClip, Skipped
 from hiclr.datasets.readers.spans import read_at
 from hiclr.datasets.readers.tree import Tree
+from hiclr.datasets.readers.units import in_metres
 from hiclr.datasets.readers.unpickling import StoredArray, scan
 from hiclr.errors import InputError
 from hiclr.skeleton import LAYOUTS, Layout
@@ -98,7 +99,7 @@ def _find(tree: Tree, options: Options) -> Plan:
     protocols, said = _protocols(content, tree)
     ids = ntu_ids([clip.name for clip in content.found])
     found = (Found(c.name, c.label, c.place, i) for c, i in zip(content.found, ids, strict=True))
-    return Plan(
+    plan = Plan(
         source=f"PYSKL {tree.path.name}",
         layout=layout,
         found=tuple(found),
@@ -109,6 +110,11 @@ def _find(tree: Tree, options: Options) -> Plan:
         skipped=tuple(content.skipped),
         notes=(*notes, *said, *_said_of_lengths(content)),
     )
+    if not _flat(coordinates, layout):
+        return in_metres(plan, options.units)
+    if options.units is not None:
+        raise InputError(f"--units: the keypoints of {tree.path.name} are pixels of a picture. Leave --units out.")
+    return plan
 
 
 def _take(tree: Tree, name: str, value: Any, content: _Content) -> None:
@@ -273,6 +279,11 @@ def _said_of_lengths(content: _Content) -> list[str]:
     return [f"{len(lengths):,} clips, all their frames are read: {listed(lengths)}."] if lengths else []
 
 
+def _flat(coordinates: int, layout: Layout) -> bool:
+    """The keypoints are pixels: a third number is their score."""
+    return coordinates == 2 or layout.name == "coco17"
+
+
 # ---- one clip -------------------------------------------------------------------------------------------------------
 
 
@@ -285,7 +296,7 @@ def _read(tree: Tree, layout: Layout, persons: int, clip: Found) -> RawClip:
     file, keypoint = clip.place
     points: NDArray[Any] = keypoint.read(tree, file)
     points = points if points.ndim == 4 else points[None]
-    flat = points.shape[3] == 2 or layout.name == "coco17"
+    flat = _flat(points.shape[3], layout)
     x = np.zeros((3, *points.shape[1:3], points.shape[0]), dtype=np.float64)
     axes = 2 if flat else 3
     x[:axes] = points[..., :axes].transpose(3, 1, 2, 0)
