@@ -18,7 +18,8 @@ from hiclr.datasets import convert, open_set, rows, save_set, spool
 from hiclr.datasets.conversion import read_raw
 from hiclr.datasets.layout_files import read_layout
 from hiclr.datasets.preprocessing import RELEASED
-from hiclr.datasets.readers.plan import Found, Plan, RawClip
+from hiclr.datasets.readers import FORMATS
+from hiclr.datasets.readers.plan import Format, Found, Plan, RawClip
 from hiclr.datasets.rows import NpyRows, blocks
 from hiclr.datasets.spool import Spool, SpooledRows
 from hiclr.errors import InputError
@@ -425,6 +426,52 @@ def test_a_set_in_another_unit_is_brought_to_metres(tmp_path: Path):
     report = convert(tmp_path / "mm.npz", tmp_path / "set.npz", units="mm", frames=5)
     np.testing.assert_allclose(open_set(tmp_path / "set.npz").x[:], x, rtol=1e-5)
     assert "millimetres are in the files" in report["notes"][-1]
+
+
+# --- options that would do nothing ----------------------------------------------------------------------------------
+
+REFUSED = {
+    "ntu": {"labels", "pattern", "units"},
+    "pku": {"labels", "pattern", "units"},
+    "pyskl": {"labels", "pattern"},
+    "kinect": {"pattern", "units"},  # labels name those of UTKinect; test_kinect refuses them for MSR-Action3D
+    "bvh": {"labels"},
+    "arrays": {"pattern"},
+}
+GIVEN = {"labels": "labels.npy", "pattern": "(?P<class>x)", "units": "mm"}
+
+
+@pytest.mark.parametrize("kind", FORMATS, ids=lambda kind: kind.name)
+def test_an_option_on_what_the_files_say_themselves_is_refused(tmp_path: Path, kind: Format):
+    source = ntu_folder(tmp_path / "raw", 3)
+    assert set(kind.known) == REFUSED[kind.name]
+    for name, where in kind.known.items():
+        with pytest.raises(InputError, match=f"--{name} does nothing for files of the format {kind.name}") as caught:
+            convert(source, tmp_path / "set", format=kind.name, **{name: GIVEN[name]})
+        assert f"{where}. Leave --{name} out." in str(caught.value)
+    assert entries(tmp_path) == ["raw"]
+
+
+@pytest.mark.parametrize(
+    ("source", "given"),
+    [
+        ("set.npz", {"labels": "y.npy"}),
+        ("set.npz", {"pattern": "(?P<class>x)"}),
+        ("set.npz", {"format": "ntu"}),
+        ("synthetic", {"labels": "y.npy"}),
+        ("synthetic", {"pattern": "(?P<class>x)"}),
+        ("synthetic", {"units": "cm"}),
+        ("synthetic", {"format": "bvh"}),
+    ],
+)
+def test_a_set_needs_no_options_of_raw_files(tmp_path: Path, source: str, given: dict[str, Any]):
+    np.savez(tmp_path / "set.npz", x=np.ones((4, 3, 2, 25, 1), np.float32), y=np.arange(4))
+    path = source if source == "synthetic" else tmp_path / source
+    with pytest.raises(InputError, match=rf"--{next(iter(given))} \w* ?does nothing for .*(set|npz)"):
+        convert(path, tmp_path / "out.npz", **given)
+    assert entries(tmp_path) == ["set.npz"]
+    if source != "synthetic":
+        assert convert(path, tmp_path / "out.npz", format="set")["clips"] == 4
 
 
 # --- layouts in files -------------------------------------------------------------------------------------------------

@@ -71,6 +71,12 @@ def test_msr_files_are_read_to_the_last_digit_without_their_empty_frames(tmp_pat
     assert (found.name, found.label, dict(found.ids)) == ("a03_s02_e01", 2, {"subject": 2})
 
 
+def test_the_class_of_an_msr_file_is_in_its_name(tmp_path: Path):
+    write_all(tmp_path, {MSR: msr(body(np.random.default_rng(0), 1))})
+    with pytest.raises(InputError, match="--labels does nothing for MSR-Action3D files: the number after a"):
+        plan_of(tmp_path, labels="actionLabel.txt")
+
+
 def test_line_ends_marks_and_blank_lines_make_no_difference(tmp_path: Path):
     text = msr(body(np.random.default_rng(0), 2))
     forms = {1: text, 2: "\ufeff" + text.replace("\n", "\r\n") + "\r\n\r\n", 3: text.replace("\n", "\r").strip()}

@@ -26,16 +26,17 @@ class Prepare:
     out: Path
     """PATH.npz, or a folder of .npy files that is read from the disk as needed."""
     format: str | None = None
-    """The format, where looking does not tell it."""
+    """The format of raw files, where looking does not tell it."""
     frames: int | None = None
     """Resample the valid frames of each clip to this many."""
     layout: str | None = None
     """The name of the joints' layout, or a layout file (TOML or JSON: names, parents, pairs, centre)."""
     pattern: str | None = None
     """A regular expression on a clip's name with groups, (?P<class>...) and, where there are any, subject, camera,
-    style: for files that do not say their class."""
+    style: for BVH files, which do not say their class."""
     labels: str | None = None
-    """A file of labels, where it does not lie beside the data."""
+    """The labels of arrays (.npy), or of UTKinect, where they do not lie beside the data: a file, or a folder of them.
+    An option on what the files say themselves is refused."""
     units: str = "auto"
     """Of the positions in files that do not say it: m, cm, mm, in, or the metres in one unit of the files (0.0254).
     auto: guessed from the bones of BVH files, metres elsewhere; the report says it. Metres come out."""

@@ -20,7 +20,7 @@ from hiclr.datasets.layout_files import read_layout
 from hiclr.datasets.preprocessing import RELEASED, Preprocess
 from hiclr.datasets.readers import FORMATS, Format, find_format
 from hiclr.datasets.readers.ntu import PUBLISHED
-from hiclr.datasets.readers.plan import Found, Options, Plan, Skipped, common_ids, number_labels
+from hiclr.datasets.readers.plan import Found, Options, Plan, Skipped, check_options, common_ids, number_labels
 from hiclr.datasets.readers.tree import Tree, open_tree
 from hiclr.datasets.readers.units import read_unit, said_unit, scaled
 from hiclr.datasets.rows import ChangedRows
@@ -33,6 +33,15 @@ __all__ = ["Conversion", "convert", "read_raw", "report_text"]
 
 Steps = Literal["released", "none"]
 _LISTED = 20  # notes on single clips that are shown
+_SET = {
+    "labels": "its labels are y in it",
+    "pattern": "its labels are y in it, and who and which camera are subject and camera",
+}
+_SYNTHETIC = {
+    "labels": "it is made with its labels",
+    "pattern": "it is made with its labels",
+    "units": "it is made in metres",
+}
 
 
 @dataclass(frozen=True)
@@ -103,7 +112,8 @@ def convert(
 
     Raises:
         InputError: nothing there or nothing known; `out` would replace what is no set; no room on the disk.
-            A clip that is at fault is skipped and named instead.
+            An option would do nothing, since the files say it themselves. A clip that is at fault is skipped and
+            named instead.
     """
     options = Options(None if layout is None else _layout(layout), pattern, labels, read_unit(units))
     check_target(Path(out))  # before hours of reading
@@ -111,10 +121,12 @@ def convert(
         raise InputError(f"{out} is the source itself; it would be overwritten. Give another name to --out.")
     steps = _steps(preprocess, frames)
     if str(source) == "synthetic":
+        _check_given(options, format, ("synthetic",), _SYNTHETIC, "the synthetic set")
         kind, made = "synthetic", Conversion(_changed(synthetic(), steps))
     elif not (path := Path(source)).exists():
         raise InputError(f"There is no {path}.")
     elif is_folder(path) or path.suffix == ".npz":
+        _check_given(options, format, ("set", "npz"), _SET, f"{path}, which is a prepared set")
         kind, made = "set", _of_set(path, options, steps)
     else:
         return _convert_raw(path, Path(out), format, options, steps, workers, progress)
@@ -163,6 +175,7 @@ def _convert_raw(
     partial_folder = out.with_name(f"{out.name}.partial")
     tree = _without(open_tree(path), (out, partial_folder))
     kind = _format(tree, name)
+    check_options(options, kind.known, f"files of the format {kind.name}")
     plan = kind.find(tree, options)
     _check_plan(plan, path)
     _check_layout(plan.layout, options, str(path))
@@ -293,6 +306,13 @@ def _layout(word: str) -> Layout:
     if Path(word).is_file():
         return read_layout(Path(word))
     raise InputError(f"layout {word!r} is not known (known: {', '.join(LAYOUTS)}), and there is no file of that name.")
+
+
+def _check_given(options: Options, name: str | None, names: tuple[str, ...], known: dict[str, str], what: str) -> None:
+    """Refuse what would do nothing where no reader is asked; `names` are those that the format has."""
+    if name is not None and name not in names:
+        raise InputError(f"--format {name} does nothing for {what}. Leave --format out.")
+    check_options(options, known, what)
 
 
 def _check_layout(layout: Layout, options: Options, source: str) -> None:

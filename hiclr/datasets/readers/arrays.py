@@ -528,4 +528,9 @@ def _strided(tree: Tree, file: str, header: _Header, at: int) -> NDArray[Any]:
         raise InputError(f"{tree.place(file)} cannot be mapped ({error}). Copy or download it again.") from error
 
 
-FORMAT = Format("arrays", _detects, _find)
+FORMAT = Format(
+    "arrays",
+    _detects,
+    _find,
+    {"pattern": "the labels lie in a file beside them, or in the one that --labels names"},
+)

@@ -272,4 +272,9 @@ def _meeting(parents: Sequence[int], one: int, other: int) -> int:
     return other
 
 
-FORMAT = Format("bvh", _detects, _find)
+FORMAT = Format(
+    "bvh",
+    _detects,
+    _find,
+    {"labels": "the name of each file says its class, or the folder it lies in; --pattern tells how to read the name"},
+)

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hiclr.datasets.files import no_positions
-from hiclr.datasets.readers.plan import Format, Found, Options, Plan, RawClip, Skipped
+from hiclr.datasets.readers.plan import Format, Found, Options, Plan, RawClip, Skipped, check_options
 from hiclr.datasets.readers.tree import Tree, open_tree
 from hiclr.errors import InputError
 from hiclr.skeleton import KINECT_20_MSR, KINECT_20_SDK, Layout
@@ -84,6 +84,10 @@ def _find(tree: Tree, options: Options) -> Plan:
     layout = options.layout or known
     if layout.num_joints != _JOINTS:
         raise InputError(f"layout {layout.name!r} has {layout.num_joints} joints, these files have {_JOINTS}.")
+    if msr:
+        check_options(
+            options, {"labels": "the number after a in the name of each file is its class"}, "MSR-Action3D files"
+        )
     return _find_msr(tree, msr, layout) if msr else _find_ut(tree, ut, layout, options.labels)
 
 
@@ -393,4 +397,12 @@ def _clip(values: Floats, layout: Layout, file: str) -> RawClip:
     return RawClip(np.ascontiguousarray(values[here].transpose(2, 0, 1)[..., None], dtype=np.float32), notes)
 
 
-FORMAT = Format("kinect", _detects, _find)
+FORMAT = Format(
+    "kinect",
+    _detects,
+    _find,
+    {
+        "pattern": "their names say subject and try, and the class or where it is to be found",
+        "units": "they are in metres",
+    },
+)

@@ -135,7 +135,7 @@ def _detects(tree: Tree) -> bool:
     return any(name.endswith(".skeleton") for name in tree.names)
 
 
-def _find(tree: Tree, options: Options) -> Plan:
+def _find(tree: Tree, _: Options) -> Plan:
     """From the names alone: a clip for each file, without the ones that are known to hold no usable skeleton."""
     found, skipped = _sift(tree)
     if not found:
@@ -152,11 +152,19 @@ def _find(tree: Tree, options: Options) -> Plan:
         protocols=partial(_protocols, larger),
         published=PUBLISHED,
         skipped=skipped,
-        notes=() if options.pattern is None else ("NTU names say the class themselves: the pattern was not used.",),
     )
 
 
-FORMAT = Format("ntu", _detects, _find)
+FORMAT = Format(
+    "ntu",
+    _detects,
+    _find,
+    {
+        "labels": "the number after A in the name of each file is its class",
+        "pattern": "the names of the files follow SsssCcccPpppRrrrAaaa, which says class, subject and camera",
+        "units": "they are in metres",
+    },
+)
 
 
 def _sift(tree: Tree) -> tuple[tuple[Found, ...], tuple[Skipped, ...]]:

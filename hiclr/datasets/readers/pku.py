@@ -324,4 +324,13 @@ def _frame(line: bytes, place: str, number: int) -> NDArray[np.float64]:
         raise InputError(f"{place}, line {number}: {error}.") from error
 
 
-FORMAT = Format("pku", _detects, _find)
+FORMAT = Format(
+    "pku",
+    _detects,
+    _find,
+    {
+        "labels": "the label file of each video says the actions; it has the name of the video",
+        "pattern": "the label files say the actions, the names of the videos the camera",
+        "units": "they are in metres",
+    },
+)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hiclr.datasets.readers.tree import Tree
+from hiclr.errors import InputError
 from hiclr.skeleton import Layout
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "RawClip",
     "Skipped",
     "Unit",
+    "check_options",
     "common_ids",
     "number_labels",
 ]
@@ -133,11 +135,30 @@ class Format:
         name: as given to `--format`.
         detects: looks at names (and, where they do not tell, at the first bytes) of files; must be quick.
         find: the plan. It raises InputError when there is no clip in it.
+        known: what the files say themselves, so that an option on it would do nothing: field of `Options` -> where they
+            say it, in a sentence.
     """
 
     name: str
     detects: Callable[[Tree], bool]
     find: Callable[[Tree, Options], Plan]
+    known: Mapping[str, str] = field(default_factory=dict)
+
+
+def check_options(options: Options, known: Mapping[str, str], source: str) -> None:
+    """Refuse what would do nothing; nobody should believe that it did.
+
+    Args:
+        options: what the user gave.
+        known: as in `Format`.
+        source: what the files are, in a few words.
+
+    Raises:
+        InputError: naming the option and where the files say it themselves.
+    """
+    for name, where in known.items():
+        if getattr(options, name) is not None:
+            raise InputError(f"--{name} does nothing for {source}: {where}. Leave --{name} out.")
 
 
 def number_labels(

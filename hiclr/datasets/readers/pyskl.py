@@ -324,4 +324,12 @@ def _energy(x: NDArray[np.float64]) -> float:
     return energy if np.isfinite(energy) else np.inf
 
 
-FORMAT = Format("pyskl", _detects, _find)
+FORMAT = Format(
+    "pyskl",
+    _detects,
+    _find,
+    {
+        "labels": "each annotation in them has its label",
+        "pattern": "each annotation in them has its label, and the splits are lists of names",
+    },
+)
