@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hiclr.datasets import convert, open_set, rows, save_set, spool
+from hiclr.datasets import convert, open_set, report_text, rows, save_set, spool
 from hiclr.datasets.conversion import read_raw
 from hiclr.datasets.layout_files import read_layout
 from hiclr.datasets.preprocessing import RELEASED
 from hiclr.datasets.readers import FORMATS
-from hiclr.datasets.readers.plan import Format, Found, Plan, RawClip
+from hiclr.datasets.readers.plan import Format, Found, Plan, RawClip, Skipped
 from hiclr.datasets.rows import NpyRows, blocks
+from hiclr.datasets.skipped import shortened
 from hiclr.datasets.spool import Spool, SpooledRows
 from hiclr.errors import InputError
 from hiclr.skeleton import NTU_25, Layout
@@ -426,6 +427,37 @@ def test_a_set_in_another_unit_is_brought_to_metres(tmp_path: Path):
     report = convert(tmp_path / "mm.npz", tmp_path / "set.npz", units="mm", frames=5)
     np.testing.assert_allclose(open_set(tmp_path / "set.npz").x[:], x, rtol=1e-5)
     assert "millimetres are in the files" in report["notes"][-1]
+
+
+def test_of_many_skipped_files_some_of_each_kind_are_shown_and_all_are_listed(tmp_path: Path):
+    source, out = ntu_folder(tmp_path / "raw", 3), tmp_path / "set"
+    for i in range(1, 41):
+        (source / f"S002C001P{i:03d}R001A001.skeleton").write_text("0\n")
+        (source / f"copy_{i}.skeleton").write_text("0\n")
+    report = convert(source, out)
+    assert len(report["skipped"]) == 81  # one is torn
+    shown = report_text(report).splitlines()
+    assert sum(line.startswith("skipped S002") for line in shown) == 10
+    assert sum(line.startswith("skipped copy_") for line in shown) == 10
+    assert sum(line.startswith("... and 30 more") for line in shown) == 2
+    assert any("81 are skipped in all" in line and line.endswith("set.skipped.txt") for line in shown)
+    whole = (tmp_path / "set.skipped.txt").read_text(encoding="utf-8").splitlines()
+    assert whole == [f"{skipped['file']}: {skipped['reason']}" for skipped in report["skipped"]]
+    for path in source.glob("copy_*"):
+        path.unlink()
+    for i in range(1, 41):
+        (source / f"S002C001P{i:03d}R001A001.skeleton").unlink()
+    assert convert(source, out)["skipped_list"] is None
+    assert entries(tmp_path) == ["raw", "set"]  # no list of what is not so any more
+
+
+def test_reasons_without_end_are_counted():
+    words = [a + b for a in "abcdefghij" for b in "klmnopqrst"]
+    lines, short = shortened([Skipped(f"{word}.bvh", f"{word}.bvh is {word[::-1]}") for word in words])
+    assert short
+    assert lines[-1] == "... and 80 more for 80 other reasons"
+    lines, short = shortened([Skipped(f"{word}.bvh", f"{word}.bvh is empty") for word in words])
+    assert [len(lines), lines[0], lines[-1][:16]] == [11, "ak.bvh: ak.bvh is empty", "... and 90 more "]
 
 
 # --- options that would do nothing ----------------------------------------------------------------------------------

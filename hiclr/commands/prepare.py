@@ -47,7 +47,7 @@ class Prepare:
     """Print one JSON object on stdout and nothing else there."""
 
     def run(self) -> Answer:
-        """Convert; what was skipped is named with its reason."""
+        """Convert; what was skipped is named with its reason, of many some of each kind and the file that lists all."""
         report = convert(
             self.source,
             self.out,

@@ -10,6 +10,7 @@ from hiclr.datasets.files import Opened, is_folder, open_folder, open_npz, save_
 from hiclr.datasets.preprocessing import RELEASED, Preprocess, centre, presence, resample, turn
 from hiclr.datasets.readers import FORMATS
 from hiclr.datasets.readers.tree import open_tree
+from hiclr.datasets.skipped import shortened
 from hiclr.datasets.streams import Stream, bones, motion, to_stream
 from hiclr.datasets.synthetic import synthetic
 from hiclr.errors import InputError
@@ -55,8 +56,8 @@ def open_set(path: Path | str) -> SkeletonSet:
         return _said(open_npz(place))
     if any(kind.detects(open_tree(place)) for kind in FORMATS):
         made = read_raw(place)
-        left = tuple(f"{skipped.file} is left out: {skipped.reason}." for skipped in made.skipped)
-        return _said(Opened(made.clips, left))
+        left = shortened(made.skipped, " is left out: ")[0]
+        return _said(Opened(made.clips, tuple(left)))
     raise InputError(f"{place} is no prepared set (an npz, or a folder with x.npy). `hiclr prepare` makes one.")
 
 

@@ -24,6 +24,7 @@ from hiclr.datasets.readers.plan import Found, Options, Plan, Skipped, check_opt
 from hiclr.datasets.readers.tree import Tree, open_tree
 from hiclr.datasets.readers.units import read_unit, said_unit, scaled
 from hiclr.datasets.rows import ChangedRows
+from hiclr.datasets.skipped import list_path, shortened, write_list
 from hiclr.datasets.spool import Record, Spool, SpooledRows, fingerprint
 from hiclr.datasets.synthetic import synthetic
 from hiclr.errors import InputError
@@ -108,7 +109,8 @@ def convert(
 
     Returns:
         Plain values: "out", "format", "clips", "classes", "frames", "layout", "preprocessing", "protocols" {name:
-        {"train", "test", "published"}}, "skipped" [{"file", "reason"}], "dropped" [{"clip", "what"}], "notes".
+        {"train", "test", "published"}}, "skipped" [{"file", "reason"}], "skipped_list" (a text file with all of them,
+        where the text of the report shows some only; or None), "dropped" [{"clip", "what"}], "notes".
 
     Raises:
         InputError: nothing there or nothing known; `out` would replace what is no set; no room on the disk.
@@ -173,7 +175,7 @@ def _convert_raw(
     progress: bool,
 ) -> dict[str, Any]:
     partial_folder = out.with_name(f"{out.name}.partial")
-    tree = _without(open_tree(path), (out, partial_folder))
+    tree = _without(open_tree(path), (out, partial_folder, list_path(out)))
     kind = _format(tree, name)
     check_options(options, kind.known, f"files of the format {kind.name}")
     plan = kind.find(tree, options)
@@ -343,7 +345,7 @@ def _apply(steps: Preprocess, layout: Layout, x: NDArray[np.float32]) -> NDArray
 
 
 def _report(made: Conversion, out: Path | str, kind: str) -> dict[str, Any]:
-    clips = made.clips
+    clips, listed = made.clips, write_list(made.skipped, Path(out))
     return {
         "out": str(out),
         "format": kind,
@@ -354,6 +356,7 @@ def _report(made: Conversion, out: Path | str, kind: str) -> dict[str, Any]:
         "preprocessing": list(clips.preprocessing),
         "protocols": _counts(made),
         "skipped": [{"file": skipped.file, "reason": skipped.reason} for skipped in made.skipped],
+        "skipped_list": None if listed is None else str(listed),
         "dropped": [{"clip": clip, "what": what} for clip, what in made.dropped],
         "notes": made.all_notes(),
     }
@@ -370,11 +373,14 @@ def _counts(made: Conversion) -> dict[str, dict[str, Any]]:
 
 
 def report_text(report: dict[str, Any]) -> str:
-    """The report of `convert` for people."""
+    """The report of `convert` for people; of many skipped files some of each kind, and where all are listed."""
     lines = [f"{report['clips']:,} clips, {report['classes']} classes, {report['frames']} frames: {report['out']}"]
     for name, count in report["protocols"].items():
         published = count.get("published")
         beside = f" (published: {published['train']:,} / {published['test']:,})" if published else ""
         lines.append(f"protocol {name}: {count['train']:,} train / {count['test']:,} test{beside}")
-    lines += [f"skipped {s['file']}: {s['reason']}" for s in report["skipped"]]
+    shown, short = shortened([Skipped(s["file"], s["reason"]) for s in report["skipped"]])
+    lines += [line if line.startswith("...") else f"skipped {line}" for line in shown]
+    if short:
+        lines.append(f"{len(report['skipped']):,} are skipped in all; the whole list is {report['skipped_list']}")
     return "\n".join([*lines, *report["notes"]])
