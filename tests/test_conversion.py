@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hiclr.datasets import convert, open_set, report_text, rows, save_set, spool
+from hiclr.datasets import conversion, convert, open_set, report_text, rows, save_set, spool
 from hiclr.datasets.conversion import read_raw
 from hiclr.datasets.layout_files import read_layout
 from hiclr.datasets.preprocessing import RELEASED
@@ -320,6 +320,55 @@ def test_a_set_is_converted_again_without_being_held(long_source: Path, tmp_path
     clips, grown = growth(tmp_path / "again.npz", tmp_path / "third")
     assert grown < 200
     assert content(tmp_path / "third") == content(tmp_path / "set")
+
+
+OPENED = """
+import resource, sys, tempfile
+from pathlib import Path
+from hiclr.datasets import open_set
+def held(): return int(Path("/proc/self/status").read_text().split("RssAnon:")[1].split()[0]) // 1024
+before = held()
+clips = open_set(sys.argv[1])
+train, test = clips.subset(range(0, 300, 2)), clips.subset(range(1, 300, 2))
+grown = held() - before
+print(len(clips), grown, [path.name for path in Path(tempfile.gettempdir()).iterdir()], float(clips.x[299].max()) > 0)
+"""
+
+
+def test_raw_files_are_opened_without_being_held(long_source: Path, tmp_path: Path):
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", OPENED, str(long_source)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=HOME,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+    clips, grown, left, there = done.stdout.split()
+    assert (clips, left, there) == ("301", "[]", "True")  # no file is left in the way, and the positions are there
+    assert int(grown) < 200  # of 540 MB
+
+
+def test_raw_files_of_too_many_positions_are_to_be_prepared(
+    long_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(conversion, "_MOST_RAW", 10**8)
+    with pytest.raises(
+        InputError, match=rf"0\.5 GB.*\nhiclr prepare {long_source} --out {long_source}-set$".replace("\n", " ")
+    ):
+        open_set(long_source)  # seen in the end: the long clip is not among those that are asked
+    several = tmp_path / "a b"
+    several.mkdir()
+    for i in range(40):
+        write(several / f"S001C001P{i + 1:03d}R001A001.skeleton", alone(walk(np.random.default_rng(i), 30)))
+    monkeypatch.setattr(conversion, "_MOST_RAW", 40 * 30 * 3 * 25 * 2 * 4 - 1)
+    monkeypatch.setattr(Spool, "fill", None)
+    with pytest.raises(InputError, match=rf"--out '{several}-set'$"):
+        open_set(several)  # before anything was read
+    monkeypatch.undo()
+    assert len(open_set(several)) == 40
 
 
 def test_blocks_are_cut_by_bytes(monkeypatch: pytest.MonkeyPatch):

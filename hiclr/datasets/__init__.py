@@ -38,12 +38,12 @@ __all__ = [
 
 
 def open_set(path: Path | str) -> SkeletonSet:
-    """A set by its path: an npz, a folder of `.npy`, or the word "synthetic".
+    """A set by its path: an npz, a folder of `.npy`, the word "synthetic", or raw files of up to 1 GB of positions.
 
     What had to be read in a way of its own, and raw files that were left out, are said as a warning.
 
     Raises:
-        InputError: nothing there, or nothing that is known; what is wrong and what to do.
+        InputError: nothing there, nothing that is known, or too much of it; what is wrong and what to do.
     """
     if str(path) == "synthetic":
         return synthetic()

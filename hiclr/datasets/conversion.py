@@ -2,8 +2,10 @@
 
 import dataclasses
 import os
+import shlex
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 
 import hiclr
 from hiclr.datasets.base import SkeletonSet
-from hiclr.datasets.files import check_target, is_folder, save_set, stream_set
+from hiclr.datasets.files import check_target, is_folder, open_folder, save_set, stream_set
 from hiclr.datasets.layout_files import read_layout
 from hiclr.datasets.preprocessing import RELEASED, Preprocess
 from hiclr.datasets.readers import FORMATS, Format, find_format
@@ -34,6 +36,8 @@ __all__ = ["Conversion", "convert", "read_raw", "report_text"]
 
 Steps = Literal["released", "none"]
 _LISTED = 20  # notes on single clips that are shown
+_MOST_RAW = 10**9  # bytes of padded positions that are taken from raw files without `prepare`
+_ASKED = 16  # clips whose lengths tell how large a set is, before all are read
 _SET = {
     "labels": "its labels are y in it",
     "pattern": "its labels are y in it, and who and which camera are subject and camera",
@@ -148,21 +152,54 @@ def _of_set(path: Path, options: Options, steps: Preprocess | None) -> Conversio
 
 
 def read_raw(path: Path, options: Options | None = None, format: str | None = None) -> Conversion:  # noqa: A002
-    """A set from raw files, in memory, as in the files.
+    """A set from raw files, as in the files: for a look, or a set so small that reading it each time costs little.
+
+    Clips pass through a spool to a file that is mapped and has no name any more: its room on the disk is free again
+    when the set is let go, however the process ends.
 
     Raises:
-        InputError: no known format, or no clip.
+        InputError: no known format, no clip, or more than 1 GB of positions; with the command that prepares them once.
     """
     tree = open_tree(path)
     plan = _format(tree, format).find(tree, options or Options())
     _check_plan(plan, path)
-    with tempfile.TemporaryDirectory(prefix="hiclr-") as scratch:
+    _check_size(_expected_shape(plan), path)
+    # where a mapped file cannot be removed it stays behind for the system to clear away
+    with tempfile.TemporaryDirectory(prefix="hiclr-", ignore_cleanup_errors=True) as scratch:
         spool = Spool(Path(scratch) / "spool", plan, None, durable=False)
         spool.fill()
         made = _made(spool, path.name)
-        held = dataclasses.replace(made.clips, x=np.asarray(made.clips.x))
+        _check_size(made.clips.x.shape, path)
+        save_set(made.clips, Path(scratch) / "set", scratch=spool.folder)
         spool.close(remove=True)
-    return dataclasses.replace(made, clips=held)
+        mapped = open_folder(Path(scratch) / "set", check=False).clips
+    return dataclasses.replace(made, clips=dataclasses.replace(made.clips, x=mapped.x))
+
+
+def _expected_shape(plan: Plan) -> tuple[int, ...]:
+    """Of the padded positions, at least, if all clips are as the few that are asked: before minutes of reading."""
+    asked = plan.found[:: max(1, len(plan.found) // _ASKED)][:_ASKED]
+    lengths = []
+    for found in asked:
+        with suppress(
+            InputError, OSError, ValueError, IndexError
+        ):  # whatever is wrong with it is said when all is read
+            lengths.append(plan.read(found).x.shape[1])
+    count = len(plan.found) * len(lengths) // len(asked)
+    return count, 3, max(lengths, default=0), plan.layout.num_joints, plan.persons
+
+
+def _check_size(shape: tuple[int, ...], path: Path) -> None:
+    size = 4 * int(np.prod(shape, dtype=np.int64))
+    if size <= _MOST_RAW:
+        return
+    source = path if path.name not in ("", "..") else path.resolve()
+    out = source.with_name(f"{source.stem if source.is_file() else source.name}-set")
+    raise InputError(
+        f"{path} holds about {shape[0]:,} clips of up to {shape[2]:,} frames, {size / 1e9:,.1f} GB of positions: too "
+        f"much to be read from raw files each time (at most {_MOST_RAW / 1e9:g} GB). Prepare it once, then give {out}: "
+        f"hiclr prepare {shlex.quote(str(path))} --out {shlex.quote(str(out))}"
+    )
 
 
 def _convert_raw(
