@@ -181,9 +181,7 @@ def _expected_shape(plan: Plan) -> tuple[int, ...]:
     asked = plan.found[:: max(1, len(plan.found) // _ASKED)][:_ASKED]
     lengths = []
     for found in asked:
-        with suppress(
-            InputError, OSError, ValueError, IndexError
-        ):  # whatever is wrong with it is said when all is read
+        with suppress(Exception):  # whatever is wrong with it is said when all is read
             lengths.append(plan.read(found).x.shape[1])
     count = len(plan.found) * len(lengths) // len(asked)
     return count, 3, max(lengths, default=0), plan.layout.num_joints, plan.persons
@@ -197,8 +195,8 @@ def _check_size(shape: tuple[int, ...], path: Path) -> None:
     out = source.with_name(f"{source.stem if source.is_file() else source.name}-set")
     raise InputError(
         f"{path} holds about {shape[0]:,} clips of up to {shape[2]:,} frames, {size / 1e9:,.1f} GB of positions: too "
-        f"much to be read from raw files each time (at most {_MOST_RAW / 1e9:g} GB). Prepare it once, then give {out}: "
-        f"hiclr prepare {shlex.quote(str(path))} --out {shlex.quote(str(out))}"
+        f"much to be read from raw files each time (at most {_MOST_RAW / 1e9:g} GB). Prepare it once and give that set "
+        f"instead: hiclr prepare {shlex.quote(str(path))} --out {shlex.quote(str(out))}"
     )
 
 
