@@ -187,6 +187,30 @@ def test_a_conversion_that_is_ended_goes_on_to_the_same_bytes(
     assert any("body 9 dropped as false" in dropped["what"] for dropped in report["dropped"])
 
 
+@pytest.mark.parametrize("target", ["again", "again.npz"])
+def test_a_set_that_was_killed_on_its_way_begins_anew_and_leaves_nothing(
+    long_source: Path, tmp_path: Path, target: str
+):
+    out = tmp_path / "here" / target
+    convert(long_source, tmp_path / "set", frames=1000)
+    convert(tmp_path / "set", tmp_path / target)
+    convert("synthetic", out)  # an old set of that name
+    before = content(out)
+    command = [sys.executable, "-m", "hiclr", "prepare", str(tmp_path / "set"), "--out", str(out)]
+    process = subprocess.Popen(command, cwd=HOME, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    half, limit = out.with_name(f"{target}.partial") / ("new.npz" if target == "again.npz" else "new/x.npy"), 60.0
+    limit += time.monotonic()
+    while not (half.is_file() and half.stat().st_size > 2**20) and time.monotonic() < limit:
+        time.sleep(0.001)
+    process.kill()
+    assert process.wait(timeout=60) == -signal.SIGKILL, "it was done before it could be killed"
+    assert content(out) == before
+    assert entries(out.parent) == [target, f"{target}.partial"]
+    convert(tmp_path / "set", out)
+    assert content(out) == content(tmp_path / target)
+    assert entries(out.parent) == [target]
+
+
 def stop_after(count: int, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     """The segment after so many of them ends in an error."""
     reading, done = spool._read_segment, []

@@ -18,7 +18,8 @@ __all__ = ["Doctor", "Prepare"]
 class Prepare:
     """Convert any known format to a set: positions, labels, names, protocols.
 
-    Interrupted and given again, the same command goes on where it stopped.
+    Interrupted or killed and given again, the same command goes on where it stopped with raw files, and begins anew
+    with a source that is a set already; nothing half made ever has the name of OUT.
     """
 
     source: Positional[Path]

@@ -27,7 +27,7 @@ from hiclr.datasets.readers.tree import Tree, open_tree
 from hiclr.datasets.readers.units import read_unit, said_unit, scaled
 from hiclr.datasets.rows import ChangedRows
 from hiclr.datasets.skipped import list_path, shortened, write_list
-from hiclr.datasets.spool import Record, Spool, SpooledRows, fingerprint
+from hiclr.datasets.spool import Record, Scratch, Spool, SpooledRows, fingerprint
 from hiclr.datasets.synthetic import synthetic
 from hiclr.errors import InputError
 from hiclr.skeleton import LAYOUTS, Layout
@@ -93,7 +93,8 @@ def convert(
     """Convert a source to a set: PATH.npz, or a folder of `.npy`.
 
     Clips pass through a little memory, whatever their number and length. Interrupted or killed and called again with
-    the same arguments, it goes on where it stopped: what was read lies in OUT.partial until the set is written.
+    the same arguments, it goes on where it stopped: what was read of raw files lies in OUT.partial until the set is
+    written. A prepared set as source is copied from its beginning again; OUT is the old one until the new is whole.
 
     Args:
         source: raw files, a prepared set, or the word "synthetic".
@@ -137,7 +138,7 @@ def convert(
     else:
         return _convert_raw(path, Path(out), format, options, steps, workers, progress)
     _check_layout(made.clips.layout, options, str(source))
-    save_set(made.clips, out, progress=progress)
+    _save(made.clips, Path(out), progress)
     return _report(made, out, kind)
 
 
@@ -200,6 +201,26 @@ def _check_size(shape: tuple[int, ...], path: Path) -> None:
     )
 
 
+def _save(clips: SkeletonSet, out: Path, progress: bool) -> None:
+    """Write a set that is not read from a spool: killed and started again, it begins anew and leaves nothing behind."""
+    try:
+        scratch = Scratch(_partial(out))
+    except OSError as error:
+        raise _unwritable(out, error) from error
+    try:
+        save_set(clips, out, scratch=scratch.folder, progress=progress)
+    finally:
+        scratch.close(remove=not (scratch.folder / "old").exists())  # the set that was to be replaced is never lost
+
+
+def _partial(out: Path) -> Path:
+    return out.with_name(f"{out.name}.partial")
+
+
+def _unwritable(out: Path, error: OSError) -> InputError:
+    return InputError(f"{out} cannot be written: {error.strerror or error}.")
+
+
 def _convert_raw(
     path: Path,
     out: Path,
@@ -209,7 +230,7 @@ def _convert_raw(
     workers: int | None,
     progress: bool,
 ) -> dict[str, Any]:
-    partial_folder = out.with_name(f"{out.name}.partial")
+    partial_folder = _partial(out)
     tree = _without(open_tree(path), (out, partial_folder, list_path(out)))
     kind = _format(tree, name)
     check_options(options, kind.known, f"files of the format {kind.name}")
@@ -220,7 +241,7 @@ def _convert_raw(
     try:
         spool = Spool(partial_folder, plan, steps, fingerprint(plan, _stamps(tree, options), settings))
     except OSError as error:
-        raise InputError(f"{out} cannot be written: {error.strerror or error}.") from error
+        raise _unwritable(out, error) from error
     note = _went_on(spool)
     try:
         spool.fill(workers, progress)

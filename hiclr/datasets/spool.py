@@ -37,7 +37,7 @@ from hiclr.datasets.rows import StoredRows
 from hiclr.errors import InputError
 from hiclr.skeleton import Layout
 
-__all__ = ["Record", "Spool", "SpooledRows", "cores"]
+__all__ = ["Record", "Scratch", "Spool", "SpooledRows", "cores"]
 
 _MANY = 200  # clips from which processes pay
 _LARGEST_SEGMENT = 64
@@ -85,27 +85,19 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Spool:
-    """The clips of a plan on the disk, as far as they have been read.
+class Scratch:
+    """A folder for what is half written, held by one process; what one that was killed has left there is gone.
 
     Args:
         folder: made when it is not there.
-        plan: the clips.
-        steps: preprocessing of each clip, or None.
-        fingerprint: of the source and the settings; a spool of others is emptied.
-        durable: each segment is forced to the disk before it counts.
+        fingerprint: of the source and the settings; segments of others are removed.
 
     Raises:
         InputError: something else lies in the folder, or another process is at it.
     """
 
-    def __init__(
-        self, folder: Path, plan: Plan, steps: Preprocess | None, fingerprint: str = "", *, durable: bool = True
-    ) -> None:
-        self.folder, self.plan, self.steps = folder, plan, steps
-        self.size = int(np.clip(len(plan.found) // _SEGMENTS, 1, _LARGEST_SEGMENT))
-        self.durable = durable
-        self.discarded = False
+    def __init__(self, folder: Path, fingerprint: str = "") -> None:
+        self.folder, self.discarded = folder, False
         self._check_ours()
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(folder / "lock", thread_local=False)
@@ -142,6 +134,29 @@ class Spool:
         self._lock.release()
         if remove:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Spool(Scratch):
+    """The clips of a plan on the disk, as far as they have been read.
+
+    Args:
+        folder: made when it is not there.
+        plan: the clips.
+        steps: preprocessing of each clip, or None.
+        fingerprint: of the source and the settings; a spool of others is emptied.
+        durable: each segment is forced to the disk before it counts.
+
+    Raises:
+        InputError: as `Scratch`.
+    """
+
+    def __init__(
+        self, folder: Path, plan: Plan, steps: Preprocess | None, fingerprint: str = "", *, durable: bool = True
+    ) -> None:
+        self.plan, self.steps = plan, steps
+        self.size = int(np.clip(len(plan.found) // _SEGMENTS, 1, _LARGEST_SEGMENT))
+        self.durable = durable
+        super().__init__(folder, fingerprint)
 
     def segments(self) -> range:
         """Numbers of all segments, whether they are there or not."""
