@@ -18,7 +18,7 @@ import torch
 import hiclr
 from hiclr.__main__ import main
 from hiclr.commands.train import Preset, duration, epoch_line, train_part
-from hiclr.datasets import RELEASED, SkeletonSet, open_set, save_set
+from hiclr.datasets import RELEASED, RELEASED_CODE, Preprocess, SkeletonSet, open_set, save_set
 from hiclr.errors import InputError
 from hiclr.pretraining import PRESETS, PretrainConfig
 
@@ -307,10 +307,11 @@ def test_prepare_writes_a_set_that_the_other_commands_open(data: Path, tmp_path:
     np.testing.assert_array_equal(open_set(tmp_path / "set.npz").x, open_set(data).x)  # untouched unless asked for
 
 
-def test_prepare_released_is_the_published_preprocessing(data: Path, tmp_path: Path):
-    assert inside("prepare", data, "--out", tmp_path / "r.npz", "--preprocess", "released").returncode == 0
+@pytest.mark.parametrize(("word", "steps"), [("released", RELEASED), ("released-code", RELEASED_CODE)])
+def test_prepare_released_is_the_published_preprocessing(word: str, steps: Preprocess, data: Path, tmp_path: Path):
+    assert inside("prepare", data, "--out", tmp_path / "r.npz", "--preprocess", word).returncode == 0
     made, before = open_set(tmp_path / "r.npz"), open_set(data)
-    wanted = RELEASED.apply(before.clips(slice(None)), before.layout)
+    wanted = steps.apply(before.clips(slice(None)), before.layout)
     np.testing.assert_array_equal(made.x, wanted.numpy())
 
 

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from hiclr.datasets import (
-    RELEASED,
+    RELEASED_CODE,
     Preprocess,
     SkeletonSet,
     bones,
@@ -403,7 +403,7 @@ def released_preprocessing(x: np.ndarray, frames: int) -> np.ndarray:
 
 def test_released_preprocessing_is_the_release_s():
     x = positions()
-    out = replace(RELEASED, turn="released").apply(torch.from_numpy(x), NTU_25).numpy()
+    out = RELEASED_CODE.apply(torch.from_numpy(x), NTU_25).numpy()
     expected = np.stack([released_preprocessing(clip, 50) for clip in x])
     np.testing.assert_allclose(out, expected, atol=2e-5)
 

@@ -41,9 +41,10 @@ class Prepare:
     units: str = "auto"
     """Of the positions in files that do not say it: m, cm, mm, in, or the metres in one unit of the files (0.0254).
     auto: guessed from the bones of BVH files, metres elsewhere; the report says it. Metres come out."""
-    preprocess: Literal["released", "none"] = "none"
-    """released: centred, turned, 50 frames as the published code, but each frame turned exactly; none: positions as in
-    the file."""
+    preprocess: Literal["released", "released-code", "none"] = "none"
+    """released: centred, turned and brought to 50 frames (or --frames) as published, the shoulders along x in every
+    frame; released-code: with the published code's own arithmetic, which turns some frames the wrong way, for weights
+    trained on its data; none: positions as in the file."""
     json: bool = False
     """Print one JSON object on stdout and nothing else there."""
 

@@ -7,7 +7,7 @@ from hiclr.datasets.base import SkeletonSet
 from hiclr.datasets.conversion import convert, read_raw, report_text
 from hiclr.datasets.doctor import diagnose, diagnosis_text
 from hiclr.datasets.files import Opened, is_folder, open_folder, open_npz, save_set
-from hiclr.datasets.preprocessing import RELEASED, Preprocess, centre, presence, resample, turn
+from hiclr.datasets.preprocessing import RELEASED, RELEASED_CODE, Preprocess, centre, presence, resample, turn
 from hiclr.datasets.readers import FORMATS
 from hiclr.datasets.readers.tree import open_tree
 from hiclr.datasets.skipped import shortened
@@ -17,6 +17,7 @@ from hiclr.errors import InputError
 
 __all__ = [
     "RELEASED",
+    "RELEASED_CODE",
     "Preprocess",
     "SkeletonSet",
     "Stream",

@@ -19,7 +19,7 @@ import hiclr
 from hiclr.datasets.base import SkeletonSet
 from hiclr.datasets.files import check_target, is_folder, open_folder, save_set, stream_set
 from hiclr.datasets.layout_files import read_layout
-from hiclr.datasets.preprocessing import RELEASED, Preprocess
+from hiclr.datasets.preprocessing import RELEASED, RELEASED_CODE, Preprocess
 from hiclr.datasets.readers import FORMATS, Format, find_format
 from hiclr.datasets.readers.ntu import PUBLISHED
 from hiclr.datasets.readers.plan import Found, Options, Plan, Skipped, check_options, common_ids, number_labels
@@ -34,7 +34,8 @@ from hiclr.skeleton import LAYOUTS, Layout
 
 __all__ = ["Conversion", "convert", "read_raw", "report_text"]
 
-Steps = Literal["released", "none"]
+Steps = Literal["released", "released-code", "none"]
+_STEPS: dict[str, Preprocess] = {"released": RELEASED, "released-code": RELEASED_CODE}
 _LISTED = 20  # notes on single clips that are shown
 _MOST_RAW = 10**9  # bytes of padded positions that are taken from raw files without `prepare`
 _ASKED = 16  # clips whose lengths tell how large a set is, before all are read
@@ -108,7 +109,8 @@ def convert(
         labels: a file of labels that does not lie beside the data.
         units: of the positions in files that do not say it: "m", "cm", "mm", "in", or the metres in one unit as text;
             "auto": guessed from the bones of BVH files, metres in all others, and said. Metres come out.
-        preprocess: "released" (centred, turned, 50 frames) or "none" (as in the file).
+        preprocess: "released" (centred, turned, 50 frames), "released-code" (the same with the published code's own
+            arithmetic) or "none" (as in the file).
         workers: processes that read; one for each core when left out.
         progress: a bar on stderr.
 
@@ -380,8 +382,9 @@ def _check_layout(layout: Layout, options: Options, source: str) -> None:
 
 
 def _steps(preprocess: Steps, frames: int | None) -> Preprocess | None:
-    if preprocess == "released":
-        return RELEASED if frames is None else dataclasses.replace(RELEASED, frames=frames)
+    if preprocess in _STEPS:
+        steps = _STEPS[preprocess]
+        return steps if frames is None else dataclasses.replace(steps, frames=frames)
     return None if frames is None else Preprocess(frames, "none", "none")
 
 

@@ -9,7 +9,18 @@ from torch import Tensor
 from hiclr.errors import InputError
 from hiclr.skeleton import Layout
 
-__all__ = ["RELEASED", "Centre", "Preprocess", "Turn", "centre", "presence", "resample", "sample_frames", "turn"]
+__all__ = [
+    "RELEASED",
+    "RELEASED_CODE",
+    "Centre",
+    "Preprocess",
+    "Turn",
+    "centre",
+    "presence",
+    "resample",
+    "sample_frames",
+    "turn",
+]
 
 Centre = Literal["frame", "first", "person", "none"]
 Turn = Literal["first", "frame", "released", "none"]
@@ -205,4 +216,7 @@ class Preprocess:
 
 
 RELEASED = Preprocess(50, "person", "frame")
-"""The release's steps with an exact turn. Its own, which turns some frames the wrong way, is turn="released"."""
+"""The release's steps, every frame turned exactly: the shoulders lie along x in all of them."""
+
+RELEASED_CODE = Preprocess(50, "person", "released")
+"""The same with the release's own arithmetic, which turns some frames the wrong way: for weights trained on its data."""
