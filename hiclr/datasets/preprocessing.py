@@ -219,4 +219,5 @@ RELEASED = Preprocess(50, "person", "frame")
 """The release's steps, every frame turned exactly: the shoulders lie along x in all of them."""
 
 RELEASED_CODE = Preprocess(50, "person", "released")
-"""The same with the release's own arithmetic, which turns some frames the wrong way: for weights trained on its data."""
+"""The same with the release's own arithmetic, which turns some frames the wrong way: for weights trained on its
+arrays."""
