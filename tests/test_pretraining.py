@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from hiclr.datasets.base import SkeletonSet
+from hiclr.datasets.synthetic import synthetic
 from hiclr.errors import InputError
 from hiclr.features import features
 from hiclr.pretraining import (
@@ -560,3 +561,66 @@ def test_four_views_with_skeleadain_train_and_have_features(tmp_path: Path):
     found = features(load_run(run.path), clips())
     assert list(found.arrays) == ["clean", "basic", "normal", "strong", "strongest"]
     assert not np.array_equal(found.arrays["strong"], found.arrays["strongest"])
+
+
+# --- what can be known before training ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "data", "words"),
+    [
+        ({"branches": 5}, {}, "branches must be 1..3"),
+        ({}, {"count": 1}, "At least 2 clips are needed to train on"),
+        ({"holdout": 0.9}, {"count": 4, "subjects": 4}, "after a holdout of 0.9"),
+        ({"channels": 12, "encoder": "stgcn"}, {}, ""),
+    ],
+)
+def test_what_cannot_be_trained_leaves_no_folder(
+    change: dict[str, Any], data: dict[str, Any], words: str, tmp_path: Path
+):
+    config = replace(TINY, **change)
+    if not words:
+        assert prepare_run(tmp_path / "run", config, clips()).path.exists()
+        return
+    with pytest.raises(InputError, match=words):
+        prepare_run(tmp_path / "run", config, clips(**data))
+    assert not (tmp_path / "run").exists()
+    assert prepare_run(tmp_path / "run", TINY, clips()).path.exists(), "the corrected call goes through"
+
+
+def test_a_batch_of_one_is_no_batch():
+    with pytest.raises(InputError, match="batch_size must be at least 2"):
+        replace(TINY, batch_size=1)
+
+
+@pytest.mark.parametrize(("factor", "word"), [(1.0, None), (1000.0, "metres")])
+def test_millimetres_are_said_before_training(
+    factor: float, word: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    body = synthetic(subjects=2, cameras=1, frames=24)
+    data = replace(body, x=np.array(body.x) * np.float32(factor))
+    prepare_run(tmp_path / "run", TINY, data)
+    said = [record.getMessage() for record in caplog.records if "hiclr doctor" in record.getMessage()]
+    assert len(said) == (0 if word is None else 1)
+    assert word is None or word in said[0]
+    prepare_run(tmp_path / "run", TINY, data)
+    assert len([r for r in caplog.records if "hiclr doctor" in r.getMessage()]) == len(said), (
+        "said once, not on going on"
+    )
+
+
+def test_an_encoder_at_chance_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    data = clips(48)
+    data = replace(data, y=np.random.default_rng(0).permutation(data.y))  # labels that no motion tells
+    train(tmp_path / "run", data=data)
+    assert "Epoch 1" not in caplog.text
+    assert "at chance" in caplog.text
+
+
+def test_the_effective_rank_counts_the_directions_in_use():
+    from hiclr.pretraining.training import _effective_rank
+
+    rng = torch.Generator().manual_seed(0)
+    flat = torch.randn(200, 3, generator=rng) @ torch.eye(3, 20)
+    assert _effective_rank(flat) == pytest.approx(3, abs=0.1)
+    assert _effective_rank(torch.ones(50, 20)) == pytest.approx(1, abs=0.01)
