@@ -4,6 +4,7 @@ Times are medians over repetitions in one process; on a shared machine read the 
 """
 
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -83,8 +84,12 @@ def evaluation() -> dict[str, dict[str, float]]:
 
 
 def prepare() -> dict[str, dict[str, float]]:
-    """Raw NTU files to a set: small files, which show what each costs, and files as long as real ones."""
-    rows = {}
+    """Raw NTU files to a set: small files, which show what each costs, and files as long as real ones.
+
+    On one core, and on all where there are more.
+    """
+    rows, threads = {}, torch.get_num_threads()
+    torch.set_num_threads(1)  # as in the processes that read: one core is one core
     with tempfile.TemporaryDirectory() as folder:
         for kind, count, frames in (("small", 2000, 8), ("full-size", 400, 90)):
             raw = Path(folder) / kind
@@ -96,7 +101,8 @@ def prepare() -> dict[str, dict[str, float]]:
 
                 row = timed(work, 3)
                 row["files_per_s"] = count / row["median_s"]
-                rows[f"prepare, {count:,} {kind} files, {workers} cores"] = row
+                rows[f"prepare, {count:,} {kind} files, {workers} core{'s' if workers > 1 else ''}"] = row
+    torch.set_num_threads(threads)
     return rows
 
 
@@ -109,12 +115,15 @@ def main() -> int:
     for suite in SUITES:
         if sys.argv[1:] and suite.__name__ not in sys.argv[1:]:
             continue
+        before = os.getloadavg()[0]
         rows = suite()
+        load = {"before": before, "after": os.getloadavg()[0]}  # processes that want a core, mean of the last minute
         for name, row in rows.items():
             rate = f", {row['files_per_s']:.0f} files/s" if "files_per_s" in row else ""
             print(f"{name:<52}{1000 * row['median_s']:>10.1f} ms   ({1000 * row['least_s']:.1f} to "
                   f"{1000 * row['most_s']:.1f}, {row['repeat']} times{rate})", flush=True)  # fmt: skip
-        text = json.dumps({"suite": suite.__name__, "rows": rows, "machine": environment("cpu")}, indent=1)
+        result = {"suite": suite.__name__, "rows": rows, "machine": environment("cpu"), "load": load}
+        text = json.dumps(result, indent=1)
         (RESULTS / f"{suite.__name__}.json").write_text(text + "\n", encoding="utf-8")
     return 0
 
