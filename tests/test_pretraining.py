@@ -563,7 +563,7 @@ def test_four_views_with_skeleadain_train_and_have_features(tmp_path: Path):
     assert not np.array_equal(found.arrays["strong"], found.arrays["strongest"])
 
 
-# --- what can be known before training ---------------------------------------------------------------------------------
+# --- what can be known before training --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from hiclr.datasets.rows import Ids, MappedRows, Positions, StoredRows, blocks
+from hiclr.datasets.rows import Ids, MappedRows, Positions, StoredRows, blocks, read_rows
 from hiclr.errors import InputError
 from hiclr.skeleton import NTU_25, Layout
 
@@ -191,7 +191,7 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
 
     def clips(self, indices: NDArray[Any] | Sequence[int] | slice) -> Tensor:
         """(len(indices), 3, T, V, M) float32, a copy: a mapped file is never written."""
-        return torch.from_numpy(np.ascontiguousarray(np.array(self.x[indices])))
+        return torch.from_numpy(np.ascontiguousarray(read_rows(self.x, indices)))
 
     @property
     def num_classes(self) -> int:

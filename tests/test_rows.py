@@ -1,0 +1,82 @@
+"""Rows of a mapped file: read from the file itself, equal to what the map shows, and not counted as memory."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hiclr.datasets import SkeletonSet, save_set
+from hiclr.datasets.rows import MappedRows, read_rows
+from hiclr.errors import InputError
+
+
+@pytest.fixture
+def positions(tmp_path: Path) -> np.memmap:
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(9, 3, 4, 5, 2)).astype(np.float32))
+    return np.load(tmp_path / "x.npy", mmap_mode="r")
+
+
+INDICES = [0, -1, slice(None), slice(2, 7), slice(8, 1, -3), slice(0, 0), np.array([5, 0, 5, 8]), [1, 2], np.arange(0)]
+
+
+@pytest.mark.parametrize("index", INDICES, ids=str)
+def test_rows_are_those_of_the_map(positions: np.memmap, index: object):
+    rows = read_rows(positions, index)
+    assert not isinstance(rows, np.memmap)
+    np.testing.assert_array_equal(rows, np.asarray(positions[index]))
+    chosen = np.array([8, 6, 4, 2, 0, 1, 3, 5, 7])
+    mapped = MappedRows(positions, chosen)
+    np.testing.assert_array_equal(mapped[index], np.asarray(positions)[chosen][index])
+
+
+def test_a_part_of_a_map_and_an_array_in_memory_are_read_as_they_are(positions: np.memmap):
+    np.testing.assert_array_equal(read_rows(positions[3:], [0, 1]), np.asarray(positions)[3:5])
+    np.testing.assert_array_equal(read_rows(np.asarray(positions), [4]), np.asarray(positions)[4:5])
+    big_endian = np.asarray(positions).astype(">f4")
+    np.save(Path(positions.filename).with_name("big.npy"), big_endian)
+    mapped = np.load(Path(positions.filename).with_name("big.npy"), mmap_mode="r")
+    np.testing.assert_array_equal(read_rows(mapped, [3, 1]), np.asarray(positions)[[3, 1]])
+
+
+def test_a_row_that_is_not_there_is_an_error_as_in_an_array(positions: np.memmap):
+    with pytest.raises(IndexError):
+        read_rows(positions, [9])
+
+
+def test_a_file_cut_while_it_is_open_is_named(positions: np.memmap):
+    path = Path(positions.filename)
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - 100)
+    read_rows(positions, [0, 7])
+    with pytest.raises(InputError, match=r"x\.npy is shorter than it was"):
+        read_rows(positions, [8])
+
+
+EPOCH = """
+import sys
+import numpy as np
+from pathlib import Path
+from hiclr.datasets import open_set
+
+def mapped():
+    rows = Path("/proc/self/status").read_text().splitlines()
+    return next(int(row.split()[1]) for row in rows if row.startswith("RssFile"))
+
+clips = open_set(sys.argv[1])
+before = mapped()
+for start in range(0, len(clips), 50):
+    clips.clips(np.arange(start, start + 50))
+print(mapped() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the memory of a process is read from /proc")
+def test_an_epoch_through_a_mapped_set_leaves_no_pages_behind(tmp_path: Path):
+    x = np.random.default_rng(0).normal(size=(400, 3, 50, 25, 2)).astype(np.float32)  # 12 MB
+    save_set(SkeletonSet.from_arrays(x, np.arange(400) % 4), str(tmp_path / "set"))
+    ran = subprocess.run(
+        [sys.executable, "-c", EPOCH, str(tmp_path / "set")], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert int(ran.stdout) < 2000, "kB of mapped pages after an epoch over 12 MB"
