@@ -4,6 +4,7 @@ config.json                    the settings; another setting on the same folder 
 data.json                      fingerprint and summary of the training set; other data are refused
 environment.json               versions, device kind, threads, commit; no user, host or path
 metrics.jsonl                  one row per epoch, append-only
+progress.json                  how far the epoch under way is, for whoever looks on
 checkpoint-a.pt, -b.pt         two generations, each with its SHA-256 beside it
 lock, lock.pid                 one writer at a time
 """
@@ -19,8 +20,9 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,7 @@ __all__ = [
     "load_run",
     "open_run",
     "pick_device",
+    "watch",
     "write_atomically",
     "write_json",
 ]
@@ -234,6 +237,33 @@ class Run:
         except OSError as error:
             raise InputError(f"{path} could not be extended ({error.strerror or error}).") from error
 
+    def note(self, progress: Mapping[str, Any]) -> None:
+        """Put down how far the epoch under way is; no error on a full disk, which a checkpoint finds out."""
+        self._must_hold()
+        beside = self.path / ".progress.json.tmp"
+        with suppress(OSError):
+            beside.write_text(json.dumps(_plain(progress)) + "\n", encoding="utf-8")
+            beside.replace(self.path / "progress.json")
+
+    def progress(self) -> dict[str, Any] | None:
+        """How far the epoch under way is: "epoch" (the one under way, from 1), "step", "steps" (of all epochs),
+        "clips_per_s", "seconds_left"; None where nobody writes this run."""
+        if self.writer() is None:
+            return None
+        with suppress(OSError, ValueError):
+            found = json.loads((self.path / "progress.json").read_text(encoding="utf-8"))
+            return found if isinstance(found, dict) else None
+        return None
+
+    def writer(self) -> int | None:
+        """The process that writes this run, where it lives on this machine; None where there is none."""
+        try:
+            number = int((self.path / "lock.pid").read_text(encoding="utf-8").split()[0])
+            os.kill(number, 0)
+        except (OSError, ValueError, IndexError) as error:
+            return number if isinstance(error, PermissionError) else None
+        return number
+
     def save(self, state: Mapping[str, Any], epoch: int, steps: int = 0) -> None:
         """Write a checkpoint over the older of the two generations.
 
@@ -314,6 +344,8 @@ class Run:
         finally:
             if _held.get(key) is lock:
                 _held.pop(key)
+                (self.path / "lock.pid").unlink(missing_ok=True)
+                (self.path / "progress.json").unlink(missing_ok=True)
                 lock.release(force=True)
             if self._lock is lock:
                 self._lock = None
@@ -534,3 +566,30 @@ def load_run(path: Path | str) -> Run:
     parts = {name: folder / f"{name}.json" for name in ("config", "data", "environment")}
     config, data, env = ({} if not file.exists() else _read_json(file) for file in parts.values())
     return Run(folder, config, data, env)
+
+
+def watch(path: Path | str, seconds: float = 2.0) -> Iterator[list[Row]]:
+    """The rows of a run that another process trains: all of them at once, and again whenever one is added.
+
+    Reading disturbs nobody. Ends when the run is finished, or when the process that writes it is gone.
+
+    Args:
+        path: the run folder.
+        seconds: between two looks.
+
+    Yields:
+        The rows so far, as `Run.metrics` gives them; `Run.progress` says how far the epoch under way is.
+
+    Raises:
+        InputError: the folder is no run.
+    """
+    run, shown = load_run(path), -1
+    while True:
+        writing = run.writer() is not None  # asked first, so that a last row is not missed
+        rows = run.metrics()
+        if len(rows) != shown:
+            shown = len(rows)
+            yield rows
+        if not writing or len(rows) >= int(run.config.get("epochs", 0)):
+            return
+        time.sleep(seconds)

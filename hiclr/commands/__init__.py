@@ -4,5 +4,6 @@ from hiclr.commands.answer import Answer
 from hiclr.commands.measure import Embed, Evaluate
 from hiclr.commands.prepare import Doctor, Prepare
 from hiclr.commands.train import Pretrain
+from hiclr.commands.watch import Watch
 
-__all__ = ["Answer", "Doctor", "Embed", "Evaluate", "Prepare", "Pretrain"]
+__all__ = ["Answer", "Doctor", "Embed", "Evaluate", "Prepare", "Pretrain", "Watch"]

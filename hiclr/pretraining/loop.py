@@ -7,7 +7,7 @@ from dataclasses import replace
 from hiclr.datasets.base import SkeletonSet
 from hiclr.errors import InputError
 from hiclr.pretraining.config import PretrainConfig
-from hiclr.pretraining.process import StopFlag, Stopped, progress
+from hiclr.pretraining.process import Progress, StopFlag, Stopped
 from hiclr.pretraining.training import Epoch, Training, how_to_go_on
 from hiclr.runs import Row, Run, launched_ranks
 
@@ -58,7 +58,8 @@ def pretrain(train: SkeletonSet, config: PretrainConfig, run: Run) -> Iterator[R
 
         done, kept = (0, None) if latest is None else (latest[1], latest[0].get("epoch"))
         epoch = training.begin(done, kept)
-        with closing(progress(config.epochs * training.steps, done * training.steps + epoch.steps)) as bar:
+        before = done * training.steps + epoch.steps
+        with closing(Progress(run if first else None, config.epochs, training.steps, training.batch, before)) as bar:
             while epoch.number < config.epochs:
                 with StopFlag() as stop:
                     row = training.run_epoch(epoch, stop, bar, keep)

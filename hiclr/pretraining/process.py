@@ -5,14 +5,17 @@ import platform
 import signal
 import sys
 import threading
+import time
 from types import FrameType
 from typing import Any
 
 from tqdm.auto import tqdm
 
-from hiclr.runs import launched_ranks
+from hiclr.runs import Run, launched_ranks
 
-__all__ = ["StopFlag", "Stopped", "keep_memory", "progress"]
+__all__ = ["Progress", "StopFlag", "Stopped", "keep_memory", "progress"]
+
+_NOTED = 2.0  # seconds between two notes of how far training is
 
 
 class Stopped(KeyboardInterrupt):
@@ -57,6 +60,44 @@ def progress(total: int, done: int, unit: str = "step", delay: float = 0) -> tqd
     """
     watched = (sys.stderr.isatty() or "ipykernel" in sys.modules) and launched_ranks()[0] == 0
     return tqdm(total=total, initial=done, unit=unit, delay=delay, disable=not watched, leave=False, dynamic_ncols=True)
+
+
+class Progress:
+    """How far training is: a bar where a person watches, and a note in the run folder for everybody else.
+
+    Args:
+        run: takes the notes; None where another process does.
+        epochs: of the run.
+        steps: of an epoch.
+        batch: clips of a step.
+        done: steps done before.
+    """
+
+    def __init__(self, run: Run | None, epochs: int, steps: int, batch: int, done: int) -> None:
+        self.run, self.steps, self.batch, self.total = run, steps, batch, epochs * steps
+        self._before = self._done = done
+        self._since = self._noted = time.monotonic()
+        self._bar = progress(self.total, done)
+
+    def update(self) -> None:
+        """A step was done."""
+        self._done += 1
+        self._bar.update()
+        now = time.monotonic()
+        if self.run is not None and now - self._noted >= _NOTED:
+            self._noted = now
+            rate = (self._done - self._before) / (now - self._since)
+            left = (self.total - self._done) / rate
+            self.run.note({"epoch": min(self._done // self.steps + 1, self.total // self.steps), "step": self._done,
+                           "steps": self.total, "clips_per_s": rate * self.batch, "seconds_left": left})  # fmt: skip
+
+    def show(self, **values: Any) -> None:
+        """Values beside the bar."""
+        self._bar.set_postfix(**values, refresh=False)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._bar.close()
 
 
 _kept = False

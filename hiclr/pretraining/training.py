@@ -21,7 +21,7 @@ from hiclr.pretraining.config import PretrainConfig
 from hiclr.pretraining.feed import Feed, name_some, watch_split
 from hiclr.pretraining.memory import largest_that_fits, out_of_memory
 from hiclr.pretraining.model import build_model, preprocess_of
-from hiclr.pretraining.process import StopFlag, Stopped, keep_memory
+from hiclr.pretraining.process import Progress, StopFlag, Stopped, keep_memory
 from hiclr.pretraining.ranks import Ranks, make_fabric, synchronise
 from hiclr.pretraining.schedule import batch_size, derive, key_momentum, learning_rate, mining
 from hiclr.runs import Row, pick_device
@@ -155,7 +155,7 @@ class Training:
             epoch.load(kept, self.fabric.device)
         return epoch
 
-    def run_epoch(self, epoch: Epoch, stop: StopFlag, bar: Any, keep: Callable[[Epoch], None]) -> Row:
+    def run_epoch(self, epoch: Epoch, stop: StopFlag, bar: Progress, keep: Callable[[Epoch], None]) -> Row:
         """Train over all batches of the epoch that are left; the row of metrics.
 
         Args:
@@ -187,7 +187,7 @@ class Training:
                         raise Stopped(how_to_go_on(epoch.number, config.epochs, epoch.steps, self.steps))
         rate = self.steps * self.batch / epoch.seconds
         row = self._row(epoch) | {"clips_per_s": rate, "seconds": epoch.seconds}
-        bar.set_postfix(epoch=epoch.number + 1, loss=f"{row['loss']:.3f}", refresh=False)
+        bar.show(epoch=epoch.number + 1, loss=f"{row['loss']:.3f}")
         self._warn(row)
         return row
 
