@@ -22,7 +22,6 @@ def test_the_gpu_benchmark_in_small(tmp_path: Path):
         "--channels",
         "8",
         "--ways",
-        "fp32",
         "bf16",
         "--out",
         str(out),
