@@ -25,7 +25,7 @@ help:
 	@echo "make test     linters, types and the whole test suite, notebooks and browser included"
 	@echo "make lab      JupyterLab on 127.0.0.1 with a token, at notebook 01"
 	@echo "make parity   REFERENCE=dir: compare with arrays from the authors' code"
-	@echo "make bench    benchmarks; results in benchmarks/results/"
+	@echo "make bench    benchmarks; results in benchmarks/results/; RELEASED=dir: beside the authors' code"
 	@echo "make setup    the set-up alone"
 
 setup: $(READY)
@@ -64,6 +64,11 @@ parity: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks.run
+	$(BIN)/python -m benchmarks.growth
+	@if [ -n "$(RELEASED)" ]; then $(BIN)/python -m benchmarks.step --released "$(RELEASED)" \
+	&& $(BIN)/python -m benchmarks.beside --released "$(RELEASED)"; \
+	else echo "a step beside the authors' code is left out: make bench RELEASED=their checkout"; \
+	$(BIN)/python -m benchmarks.step; fi
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

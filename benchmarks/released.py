@@ -1,6 +1,6 @@
-"""The authors' released code, made to train on clips of ours, as its users run it. A process of its own: see `step`.
+"""The authors' released code on clips of ours, as its users run it. A process of its own: see `step` and `beside`.
 
-    python -m benchmarks.released FOLDER CLIPS.npy --batch 128 --steps 3
+    python -m benchmarks.released FOLDER CLIPS.npy --batch 128 [--part step]
 
 FOLDER is a checkout of their code, which is not part of this project; its model, its loader with four workers and its
 augmentations run as they are, with the settings of its own file for NTU60 cross-subject. Changed is only what needs
@@ -35,11 +35,8 @@ def without_gpu(model: Any) -> None:
     model._dequeue_and_enqueue = torch.no_grad()(enqueue)
 
 
-def model_and_mask(folder: Path) -> tuple[Any, Any]:
+def model_and_mask() -> tuple[Any, Any]:
     """Their model and their generator of masks, with the constants of their settings file."""
-    sys.path.insert(0, str(folder))
-    for unused in ("h5py",):  # imported there for what is not done here
-        sys.modules.setdefault(unused, types.ModuleType(unused))
     from net.hiclr import HiCLR  # type: ignore[import-not-found]
     from processor.utils import Jointmask  # type: ignore[import-not-found]
 
@@ -52,16 +49,61 @@ def model_and_mask(folder: Path) -> tuple[Any, Any]:
     return model, Jointmask(mask_ratio=0.1, person_num=2, joint_num=25, channel_num=3)
 
 
-def loader(clips: Path, batch: int, folder: Path) -> Any:
-    """Their feeder behind torch's loader, as their processor sets it up."""
-    from feeder.ntu_feeder import Feeder_triple  # type: ignore[import-not-found]
-
+def written_labels(clips: Path, folder: Path) -> str:
+    """A file of labels beside these clips, as their feeders want it."""
     count = len(np.load(clips, mmap_mode="r"))
     labels = folder / "labels.pkl"
-    labels.write_bytes(pickle.dumps(([str(i) for i in range(count)], [0] * count)))
-    return torch.utils.data.DataLoader(
-        Feeder_triple(str(clips), str(labels)), batch_size=batch, shuffle=True, num_workers=4, drop_last=True
-    )
+    labels.write_bytes(pickle.dumps(([str(i) for i in range(count)], [i % 60 for i in range(count)])))
+    return str(labels)
+
+
+def step(clips: Path, batch: int, folder: Path) -> list[float]:
+    """Seconds of each step of pretraining, from their feeder behind torch's loader, as their processor sets it up."""
+    from feeder.ntu_feeder import Feeder_triple  # type: ignore[import-not-found]
+
+    feeder = Feeder_triple(str(clips), written_labels(clips, folder))
+    batches = torch.utils.data.DataLoader(feeder, batch_size=batch, shuffle=True, num_workers=4, drop_last=True)
+    return train(*model_and_mask(), batches)
+
+
+def views(clips: Path, batch: int, folder: Path) -> list[float]:
+    """Seconds that the views of a batch take, clip by clip in one process; their random mask comes later and is not
+    among them."""
+    from feeder.ntu_feeder import Feeder_triple
+
+    feeder, seconds = Feeder_triple(str(clips), written_labels(clips, folder)), []
+    for start in range(0, len(feeder) - batch + 1, batch):
+        begun = time.perf_counter()
+        _ = torch.utils.data.default_collate([feeder[i] for i in range(start, start + batch)])
+        seconds.append(time.perf_counter() - begun)
+    return seconds
+
+
+def linear(clips: Path, batch: int, folder: Path) -> list[float]:
+    """(an epoch of their linear evaluation over these clips, a test over them) in seconds."""
+    from feeder.ntu_feeder import Feeder_single
+    from net.hiclr import HiCLR
+
+    model = HiCLR(
+        base_encoder="net.st_gcn.Model", pretrain=False, in_channels=3, hidden_channels=16, hidden_dim=256,
+        num_class=60, dropout=0.5, graph_args={"layout": "ntu-rgb+d", "strategy": "spatial"},
+    ).eval()  # fmt: skip
+    last = [p for name, p in model.encoder_q.named_parameters() if name in ("fc.weight", "fc.bias")]
+    for p in model.encoder_q.parameters():
+        p.requires_grad_(any(p is one for one in last))
+    optimiser, cross_entropy = torch.optim.SGD(last, lr=3.0, momentum=0.9), torch.nn.CrossEntropyLoss()
+    feeder = Feeder_single(str(clips), written_labels(clips, folder), -1, -1)
+    start = time.perf_counter()
+    for x, y in torch.utils.data.DataLoader(feeder, batch_size=batch, shuffle=True, num_workers=4):
+        loss = cross_entropy(model(None, x.float()), y)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    trained = time.perf_counter()
+    with torch.no_grad():
+        for x, _ in torch.utils.data.DataLoader(feeder, batch_size=batch, num_workers=4):
+            model(None, x.float())
+    return [trained - start, time.perf_counter() - trained]
 
 
 def train(model: Any, mask: Any, batches: Any) -> list[float]:
@@ -86,15 +128,21 @@ def train(model: Any, mask: Any, batches: Any) -> list[float]:
     return seconds
 
 
+PARTS = {"step": step, "views": views, "linear": linear}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("clips", type=Path)
     parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--part", default="step", choices=list(PARTS))
     given = parser.parse_args()
-    model, mask = model_and_mask(given.folder.resolve())
+    sys.path.insert(0, str(given.folder.resolve()))
+    for unused in ("h5py",):  # imported there for what is not done here
+        sys.modules.setdefault(unused, types.ModuleType(unused))
     with tempfile.TemporaryDirectory() as folder:
-        seconds = train(model, mask, loader(given.clips, given.batch, Path(folder)))
+        seconds = PARTS[given.part](given.clips, given.batch, Path(folder))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"seconds": seconds, "peak_mb": round(peak), "torch": torch.__version__}))
     return 0
