@@ -39,56 +39,126 @@ def graph() -> Tensor:
     return torch.from_numpy(groups).float()
 
 
+def positive(*shape: int, low: float = 0.5, high: float = 1.5) -> Tensor:
+    """Positive weights: no unit is ever inactive, every number counts."""
+    return low + (high - low) * torch.rand(*shape)
+
+
+def norm_entries(name: str, width: int) -> dict[str, Tensor]:
+    """Those of a batch norm."""
+    parts = {"weight": positive(width), "bias": positive(width), "running_var": positive(width)}
+    parts |= {"running_mean": positive(width, low=0, high=0.1), "num_batches_tracked": torch.tensor(3)}
+    return {f"{name}.{key}": value for key, value in parts.items()}
+
+
+def norm(state: dict[str, Tensor], h: Tensor, name: str) -> Tensor:
+    """Batch norm by the statistics that are kept."""
+    mean, var, weight, bias = (state[f"{name}.{k}"] for k in ("running_mean", "running_var", "weight", "bias"))
+    return F.batch_norm(h, mean, var, weight, bias)
+
+
 def weights(channels: int, features: int, outputs: int) -> dict[str, Tensor]:
-    """A state dict under the release's names, all positive: no unit is ever inactive, every number counts."""
-
-    def positive(*shape: int, low: float = 0.5, high: float = 1.5) -> Tensor:
-        return low + (high - low) * torch.rand(*shape)
-
-    def norm(name: str, width: int) -> dict[str, Tensor]:
-        parts = {"weight": positive(width), "bias": positive(width), "running_var": positive(width)}
-        parts |= {"running_mean": positive(width, low=0, high=0.1), "num_batches_tracked": torch.tensor(3)}
-        return {f"{name}.{key}": value for key, value in parts.items()}
-
+    """A state dict of the ST-GCN under the release's names."""
     c = channels
     widths = [3, c, c, c, c, 2 * c, 2 * c, 2 * c, 4 * c, 4 * c, features]
-    state = {"A": graph()} | {f"edge_importance{i}": positive(3, 25, 25) for i in range(1, 11)} | norm("data_bn", 75)
+    state = {"A": graph()} | {f"edge_importance{i}": positive(3, 25, 25) for i in range(1, 11)}
+    state |= norm_entries("data_bn", 75)
     for i in range(10):
         into, out, name = widths[i], widths[i + 1], f"st_gcn_networks.{i}"
         state[f"{name}.gcn.conv.weight"] = positive(3 * out, into, 1, 1) / into
         state[f"{name}.gcn.conv.bias"] = positive(3 * out, high=1.0)
-        state |= norm(f"{name}.tcn.0", out) | norm(f"{name}.tcn.3", out)
+        state |= norm_entries(f"{name}.tcn.0", out) | norm_entries(f"{name}.tcn.3", out)
         state[f"{name}.tcn.2.weight"] = positive(out, out, 9, 1) / (9 * out)
         state[f"{name}.tcn.2.bias"] = positive(out, high=1.0)
         if i in (4, 7, 9):
             state[f"{name}.residual.0.weight"] = positive(out, into, 1, 1) / into
             state[f"{name}.residual.0.bias"] = positive(out, high=1.0)
-            state |= norm(f"{name}.residual.1", out)
+            state |= norm_entries(f"{name}.residual.1", out)
     return state | {"fc.weight": positive(outputs, features), "fc.bias": positive(outputs)}
 
 
 def stgcn(state: dict[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
     """(features, output) in the release's order of operations."""
 
-    def norm(h: Tensor, name: str) -> Tensor:
-        mean, var, weight, bias = (state[f"{name}.{k}"] for k in ("running_mean", "running_var", "weight", "bias"))
-        return F.batch_norm(h, mean, var, weight, bias)
-
     n, c, t, v, m = x.shape
-    h = norm(x.permute(0, 4, 3, 1, 2).reshape(n * m, v * c, t), "data_bn")
+    h = norm(state, x.permute(0, 4, 3, 1, 2).reshape(n * m, v * c, t), "data_bn")
     h = h.view(n, m, v, c, t).permute(0, 1, 3, 4, 2).reshape(n * m, c, t, v)
     for i in range(10):
         name, stride = f"st_gcn_networks.{i}", 2 if i in (4, 7) else 1
         shortcut = h if i else torch.zeros(())
         if f"{name}.residual.0.weight" in state:
             projected = F.conv2d(h, state[f"{name}.residual.0.weight"], state[f"{name}.residual.0.bias"], (stride, 1))
-            shortcut = norm(projected, f"{name}.residual.1")
+            shortcut = norm(state, projected, f"{name}.residual.1")
         mixed = F.conv2d(h, state[f"{name}.gcn.conv.weight"], state[f"{name}.gcn.conv.bias"])
         mixed = mixed.view(n * m, 3, -1, *mixed.shape[2:])
         h = torch.einsum("nkctv,kvw->nctw", mixed, state["A"] * state[f"edge_importance{i + 1}"])
-        h = norm(h, f"{name}.tcn.0").relu()
+        h = norm(state, h, f"{name}.tcn.0").relu()
         h = F.conv2d(h, state[f"{name}.tcn.2.weight"], state[f"{name}.tcn.2.bias"], (stride, 1), (4, 0))
-        h = (norm(h, f"{name}.tcn.3") + shortcut).relu()
+        h = (norm(state, h, f"{name}.tcn.3") + shortcut).relu()
+    features = h.mean(dim=(2, 3)).view(n, m, -1).mean(dim=1)
+    return features, features @ state["fc.weight"].t() + state["fc.bias"]
+
+
+DSTA_STRIDES = 1, 1, 2, 1, 2, 1, 1, 1
+
+
+def dsta_weights(channels: int, features: int, outputs: int, maps: int = 3) -> dict[str, Tensor]:
+    """A state dict of the Transformer under the release's names; comparisons small, so that no tanh is at its end."""
+    c = channels
+    widths = [c, c, c, 2 * c, 2 * c, 4 * c, 4 * c, 4 * c, features]
+    state = {"proj.weight": positive(c, 3, 1, 1) / 3, "proj.bias": positive(c)} | norm_entries("input_map.0", c)
+
+    def layer(name: str, out: int, into: int, kernel: int = 1) -> None:
+        state[f"{name}.0.weight"] = 0.4 * positive(out, into, kernel, 1) / (into * kernel)
+        state[f"{name}.0.bias"] = 0.1 * positive(out)
+        state.update(norm_entries(f"{name}.1", out))
+        state[f"{name}.1.bias"] *= 0.1
+
+    for i in range(8):
+        into, out, name, width = widths[i], widths[i + 1], f"graph_layers.{i}", c // 2 if i < 4 else c
+        state[f"{name}.alphas"] = positive(1, maps, 1, 1) / 25
+        state[f"{name}.attention0s"] = positive(1, maps, 25, 25) / 25
+        state[f"{name}.in_nets.weight"] = 0.2 * positive(2 * maps * width, into, 1, 1) / (into * 2**i)
+        state[f"{name}.in_nets.bias"] = 0.2 * positive(2 * maps * width)
+        layer(f"{name}.out_nets", out, maps * into)
+        layer(f"{name}.ff_nets", out, out)
+        layer(f"{name}.out_nett", out, out, 7)
+        if into != out or DSTA_STRIDES[i] != 1:
+            layer(f"{name}.downs1", out, into)
+            layer(f"{name}.downs2", out, into)
+            layer(f"{name}.downt2", out, out)
+    return state | {"fc.weight": positive(outputs, features), "fc.bias": positive(outputs)}
+
+
+def dsta(state: dict[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    """(features, output) in the release's order of operations."""
+    n, c, t, v, m = x.shape
+
+    def layer(h: Tensor, name: str, stride: int = 1) -> Tensor:
+        weight = state[f"{name}.0.weight"]
+        made = F.conv2d(h, weight, state[f"{name}.0.bias"], (stride, 1), (weight.shape[2] // 2, 0))
+        return norm(state, made, f"{name}.1")
+
+    h = F.conv2d(x.permute(0, 4, 1, 2, 3).reshape(n * m, c, t, v), state["proj.weight"], state["proj.bias"])
+    h = F.leaky_relu(norm(state, h, "input_map.0"), 0.1)
+    for i, stride in enumerate(DSTA_STRIDES):
+        name, channels = f"graph_layers.{i}", h.shape[1]
+        place = torch.zeros(channels, v)
+        for joint in range(v):
+            for k in range(channels):
+                angle = joint / 10000 ** ((k - k % 2) / channels)
+                place[k, joint] = np.cos(angle) if k % 2 else np.sin(angle)
+        both = F.conv2d(h + place[:, None], state[f"{name}.in_nets.weight"], state[f"{name}.in_nets.bias"])
+        maps = state[f"{name}.alphas"].shape[1]
+        both = both.view(n * m, 2, maps, -1, h.shape[2], v)
+        like = torch.einsum("rscta,rsctb->rsab", both[:, 0], both[:, 1]) / (both.shape[3] * h.shape[2])
+        attention = torch.tanh(like) * state[f"{name}.alphas"] + state[f"{name}.attention0s"]
+        gathered = torch.einsum("rcta,rsab->rsctb", h, attention).reshape(n * m, maps * channels, h.shape[2], v)
+        changed = f"{name}.downs1.0.weight" in state
+        y = F.leaky_relu((layer(h, f"{name}.downs1") if changed else h) + layer(gathered, f"{name}.out_nets"), 0.1)
+        y = F.leaky_relu((layer(h, f"{name}.downs2") if changed else h) + layer(y, f"{name}.ff_nets"), 0.1)
+        around = layer(y, f"{name}.downt2", stride) if changed else y
+        h = F.leaky_relu(around + layer(y, f"{name}.out_nett", stride), 0.1)
     features = h.mean(dim=(2, 3)).view(n, m, -1).mean(dim=1)
     return features, features @ state["fc.weight"].t() + state["fc.bias"]
 
@@ -198,12 +268,12 @@ def write_reference(folder: Path, seed: int = 0) -> None:
         features, output = stgcn(state, x)
         raw = {name: F.normalize(torch.randn(8, 16), dim=1) for name in ("q", "q1", "q2")}
         k, queue = F.normalize(torch.randn(8, 16), dim=1), F.normalize(torch.randn(16, 40), dim=0)
-        head = {"fc.weight": torch.randn(5, 7).half(), "fc.bias": torch.randn(5).half()}
-        dsta = features @ head["fc.weight"].float().t() + head["fc.bias"].float()
+        half = {k: v if v.dtype == torch.int64 else v.half() for k, v in dsta_weights(2, 7, 5).items()}
+        attended, answer = dsta({name: value.float() for name, value in half.items()}, x)
     named = {f"param/{name}": value for name, value in state.items()}
     _save(folder / "st_gcn.npz", {"adjacency": graph(), "x": x, "features": features, "output": output} | named)
-    named = {f"param/{name}": value for name, value in head.items()}
-    _save(folder / "dsta.npz", {"x": x, "features": features, "output": dsta} | named)
+    named = {f"param/{name}": value for name, value in half.items()}
+    _save(folder / "dsta.npz", {"x": x, "features": attended, "output": answer} | named)
     terms: Arrays = raw | {"k": k, "queue": queue, "temperature": 0.07}
     for kind in ("plain", "mined"):
         computed = losses(raw, k, queue, 0.07, mined=kind == "mined")

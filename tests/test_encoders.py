@@ -1,14 +1,17 @@
 """Encoders: the graph, ST-GCN against a plain double loop, persons, heads, released names."""
 
+import math
 import re
 import subprocess
 import sys
 
 import pytest
 import torch
+from released_arithmetic import dsta_weights
 from torch import Generator, Tensor, nn
 
 from hiclr.encoders import (
+    DSTA,
     STGCN,
     TCN,
     hops_from,
@@ -19,6 +22,7 @@ from hiclr.encoders import (
     released_names,
     spatial_partition,
 )
+from hiclr.encoders.dsta import JointAttention
 from hiclr.encoders.stgcn import Block, GraphConvolution
 from hiclr.errors import InputError
 from hiclr.skeleton import BANDAI_21, LAYOUTS, NTU_25, Layout
@@ -362,6 +366,78 @@ def test_tcn_settings_at_fault_are_sentences() -> None:
     for bad in ({"channels": 0}, {"kernel": 4}, {"persons": "some"}):
         with pytest.raises(InputError):
             TCN(NTU_25, **bad)  # type: ignore[arg-type]
+
+
+# DSTA
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=lambda layout: layout.name)
+def test_the_dsta_takes_every_layout_length_and_number_of_persons(layout: Layout) -> None:
+    encoder = DSTA(layout, channels=4, features=12).eval()
+    for persons, frames in ((1, 16), (2, 7), (1, 1)):
+        features = encoder(clips(3, persons, frames, layout))
+        assert features.shape == (3, encoder.features)
+        assert bool(torch.isfinite(features).all())
+    with pytest.raises(InputError, match=r"wants clips \(N, 3, T"):
+        encoder(clips(3, layout=layout)[:, :, :, 1:])
+
+
+def test_the_dsta_has_the_published_number_of_weights() -> None:
+    encoder, classifier = DSTA(NTU_25), linear_head(256, 60)
+    count = sum(value.numel() for part in (encoder, classifier) for value in part.parameters())
+    assert round(count / 1e6, 2) == 1.56
+
+
+def test_joint_attention_by_hand() -> None:
+    """One channel, two joints, one map: shared + scale tanh(q k), columns gather."""
+    attend = JointAttention(channels=1, width=1, maps=1, joints=2)
+    with torch.no_grad():
+        attend.compare.weight.copy_(torch.tensor([1.0, 2.0]).view(2, 1, 1, 1))  # q = x', k = 2 x'
+        attend.compare.bias.zero_()
+        attend.shared.copy_(torch.tensor([[0.5, 0.0], [0.25, 1.0]]).view(1, 1, 2, 2))
+        attend.scale.fill_(3)
+    x = torch.tensor([0.1, 0.2]).view(1, 1, 1, 2)
+    seen = torch.tensor([0.1, 0.2 + math.sin(1)])  # the joint's number as a sine in channel 0
+    wanted = attend.shared[0, 0] + 3 * torch.tanh(seen[:, None] * 2 * seen)
+    torch.testing.assert_close(attend.attention(x)[0, 0], wanted)
+    torch.testing.assert_close(attend(x).flatten(), torch.tensor([0.1, 0.2]) @ wanted)
+
+
+def test_an_absent_second_person_changes_nothing_for_the_dsta() -> None:
+    x, encoder = clips(4, persons=1), DSTA(NTU_25, channels=4, features=12).eval()
+    torch.testing.assert_close(encoder(torch.cat([x, torch.zeros_like(x)], dim=4)), encoder(x))
+
+
+def test_every_weight_of_the_dsta_takes_part() -> None:
+    torch.manual_seed(0)
+    encoder = DSTA(NTU_25, channels=4, features=12)
+    encoder(clips(4)).square().sum().backward()
+    silent = [name for name, p in encoder.named_parameters() if p.grad is None or not bool(p.grad.ne(0).any())]
+    # a bias before a batch norm is taken away by it again
+    assert [name for name in silent if not name.endswith(".0.bias")] == []
+
+
+def test_released_transformer_weights_arrive_with_their_sizes() -> None:
+    torch.manual_seed(0)
+    state = dsta_weights(channels=4, features=7, outputs=5, maps=2)
+    constants = {"graph_layers.0.atts": torch.zeros(1, 2, 25, 25), "graph_layers.0.pes.pe": torch.zeros(1, 4, 50, 25)}
+    encoder, head = load_released({f"module.encoder_q.{k}": v for k, v in (state | constants).items()})
+    assert isinstance(encoder, DSTA) and encoder.features == 7 and encoder.blocks[0].attend.maps == 2
+    torch.testing.assert_close(
+        encoder.blocks[4].around_feed[0].weight.detach(), state["graph_layers.4.downs2.0.weight"]
+    )
+    assert head(encoder(clips(2))).shape == (2, 5)
+    del state["graph_layers.3.alphas"]
+    with pytest.raises(InputError, match=r"1 missing \(encoder\.blocks\.3\.attend\.scale\)"):
+        load_released(state)
+    with pytest.raises(InputError, match=r"no weights of the released Transformer: 1 of"):
+        load_released(state | {"graph_layers.3.beta": torch.zeros(1)})
+
+
+def test_dsta_settings_at_fault_are_sentences() -> None:
+    for bad in ({"channels": 3}, {"maps": 0}, {"kernel": 4}, {"persons": "some"}):
+        with pytest.raises(InputError):
+            DSTA(NTU_25, **bad)  # type: ignore[arg-type]
 
 
 def test_strided_shortcuts_do_not_corrupt_memory() -> None:

@@ -289,7 +289,14 @@ def test_same_seed_same_numbers_another_seed_others(tmp_path: Path):
     assert rows(one)[0]["loss"] != rows(other)[0]["loss"]
 
 
-@pytest.mark.parametrize("config", [TINY, replace(TINY, mining_epoch=2, dropout=0.3, optimiser="sgd", lr=0.01)])
+@pytest.mark.parametrize(
+    "config",
+    [
+        TINY,
+        replace(TINY, mining_epoch=2, dropout=0.3, optimiser="sgd", lr=0.01),
+        replace(TINY, mining_epoch=2, dropout=0.3, encoder="dsta"),
+    ],
+)
 def test_a_resumed_run_equals_an_unbroken_one(tmp_path: Path, config: PretrainConfig):
     whole = train(tmp_path / "whole", config)
     data = clips()

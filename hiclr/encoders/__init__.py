@@ -1,5 +1,6 @@
 """Encoders: clips (N, 3, T, V, M) to features (N, D), and the heads on top."""
 
+from hiclr.encoders.dsta import DSTA
 from hiclr.encoders.graph import hops_from, spatial_partition
 from hiclr.encoders.heads import linear_head, projection_head
 from hiclr.encoders.initial import Init, initialise
@@ -10,6 +11,7 @@ from hiclr.encoders.tcn import TCN
 from hiclr.encoders.weights import load_weights, strip_module
 
 __all__ = [
+    "DSTA",
     "STGCN",
     "TCN",
     "Init",

@@ -40,10 +40,10 @@ class PretrainConfig:
     """Which centre joint moves to the origin: the main person's in each frame or in the first one, or each person's."""
     turn: Turn = "frame"
     """Which shoulders are laid along x: the main person's in the first frame, or each person's in each frame."""
-    encoder: Literal["stgcn", "tcn"] = "stgcn"
-    """ST-GCN, or a light convolution over time alone (TCN) for small sets."""
+    encoder: Literal["stgcn", "dsta", "tcn"] = "stgcn"
+    """ST-GCN, the paper's Transformer (DSTA), or a light convolution over time alone (TCN) for small sets."""
     channels: int = 16
-    """Channels of the encoder's first layers (ST-GCN doubles them twice)."""
+    """Channels of the encoder's first layers (ST-GCN and DSTA double them twice); the paper's DSTA has 32."""
     features: int = 256
     """Width of the features that the encoder gives."""
     dropout: float = 0.5

@@ -14,7 +14,7 @@ from hiclr.augmentations import VIEWS
 from hiclr.datasets.base import SkeletonSet
 from hiclr.datasets.doctor import diagnose_set
 from hiclr.datasets.preprocessing import Preprocess
-from hiclr.encoders import STGCN, TCN, SkeletonEncoder, projection_head
+from hiclr.encoders import DSTA, STGCN, TCN, SkeletonEncoder, projection_head
 from hiclr.errors import InputError
 from hiclr.momentum import HiCLRModel
 from hiclr.pretraining.config import PretrainConfig
@@ -44,7 +44,7 @@ def preprocess_of(config: PretrainConfig) -> Preprocess:
     return Preprocess(frames=config.frames, centre=config.centre, turn=config.turn)
 
 
-_ENCODERS: dict[str, type[STGCN | TCN]] = {"stgcn": STGCN, "tcn": TCN}
+_ENCODERS: dict[str, type[STGCN | DSTA | TCN]] = {"stgcn": STGCN, "dsta": DSTA, "tcn": TCN}
 
 
 def build_networks(config: PretrainConfig, layout: Layout) -> tuple[SkeletonEncoder, nn.Sequential]:
