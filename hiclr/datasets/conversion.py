@@ -17,20 +17,25 @@ from numpy.typing import NDArray
 
 import hiclr
 from hiclr.datasets.base import SkeletonSet
-from hiclr.datasets.files import check_target, is_folder, open_folder, save_set, stream_set
-from hiclr.datasets.layout_files import read_layout
+from hiclr.datasets.files import check_target, is_folder, open_folder, save_set
 from hiclr.datasets.preprocessing import RELEASED, RELEASED_CODE, Preprocess
-from hiclr.datasets.readers import FORMATS, Format, find_format
 from hiclr.datasets.readers.ntu import PUBLISHED
 from hiclr.datasets.readers.plan import Found, Options, Plan, Skipped, check_options, common_ids, number_labels
 from hiclr.datasets.readers.tree import Tree, open_tree
-from hiclr.datasets.readers.units import read_unit, said_unit, scaled
+from hiclr.datasets.reading import (
+    check_layout,
+    check_set_options,
+    check_synthetic_options,
+    choose_format,
+    open_source_set,
+    read_options,
+)
 from hiclr.datasets.rows import ChangedRows
 from hiclr.datasets.skipped import list_path, shortened, write_list
 from hiclr.datasets.spool import Record, Scratch, Spool, SpooledRows, fingerprint
 from hiclr.datasets.synthetic import synthetic
 from hiclr.errors import InputError
-from hiclr.skeleton import LAYOUTS, Layout
+from hiclr.skeleton import Layout
 
 __all__ = ["Conversion", "convert", "read_raw", "report_text"]
 
@@ -39,15 +44,6 @@ _STEPS: dict[str, Preprocess] = {"released": RELEASED, "released-code": RELEASED
 _LISTED = 20  # notes on single clips that are shown
 _MOST_RAW = 10**9  # bytes of padded positions that are taken from raw files without `prepare`
 _ASKED = 16  # clips whose lengths tell how large a set is, before all are read
-_SET = {
-    "labels": "its labels are y in it",
-    "pattern": "its labels are y in it, and who and which camera are subject and camera",
-}
-_SYNTHETIC = {
-    "labels": "it is made with its labels",
-    "pattern": "it is made with its labels",
-    "units": "it is made in metres",
-}
 
 
 @dataclass(frozen=True)
@@ -124,34 +120,30 @@ def convert(
             An option would do nothing, since the files say it themselves. A clip that is at fault is skipped and
             named instead.
     """
-    options = Options(None if layout is None else _layout(layout), pattern, labels, read_unit(units))
+    options = read_options(layout, pattern, labels, units)
     check_target(Path(out))  # before hours of reading
     if str(source) != "synthetic" and Path(out).resolve() == Path(source).resolve():
         raise InputError(f"{out} is the source itself; it would be overwritten. Give another name to --out.")
     steps = _steps(preprocess, frames)
     if str(source) == "synthetic":
-        _check_given(options, format, ("synthetic",), _SYNTHETIC, "the synthetic set")
+        check_synthetic_options(options, format)
         kind, made = "synthetic", Conversion(_changed(synthetic(), steps))
     elif not (path := Path(source)).exists():
         raise InputError(f"There is no {path}.")
     elif is_folder(path) or path.suffix == ".npz":
-        _check_given(options, format, ("set", "npz"), _SET, f"{path}, which is a prepared set")
+        check_set_options(options, format, path)
         kind, made = "set", _of_set(path, options, steps)
     else:
         return _convert_raw(path, Path(out), format, options, steps, workers, progress)
-    _check_layout(made.clips.layout, options, str(source))
+    check_layout(made.clips.layout, options, str(source))
     _save(made.clips, Path(out), progress)
     return _report(made, out, kind)
 
 
 def _of_set(path: Path, options: Options, steps: Preprocess | None) -> Conversion:
     """A prepared set, changed as it is read."""
-    opened = stream_set(path, options.layout)
-    clips, notes = opened.clips, (*opened.notes, *opened.faults)
-    if (unit := options.units) is not None:
-        clips = dataclasses.replace(clips, x=ChangedRows(clips.x, partial(scaled, metres=unit.metres)))
-        notes = (*notes, said_unit(unit))
-    return Conversion(_changed(clips, steps), notes=notes)
+    opened = open_source_set(path, options)
+    return Conversion(_changed(opened.clips, steps), notes=(*opened.notes, *opened.faults))
 
 
 def read_raw(path: Path, options: Options | None = None, format: str | None = None) -> Conversion:  # noqa: A002
@@ -164,7 +156,7 @@ def read_raw(path: Path, options: Options | None = None, format: str | None = No
         InputError: no known format, no clip, or more than 1 GB of positions; with the command that prepares them once.
     """
     tree = open_tree(path)
-    plan = _format(tree, format).find(tree, options or Options())
+    plan = choose_format(tree, format).find(tree, options or Options())
     _check_plan(plan, path)
     _check_size(_expected_shape(plan), path)
     # where a mapped file cannot be removed it stays behind for the system to clear away
@@ -234,11 +226,11 @@ def _convert_raw(
 ) -> dict[str, Any]:
     partial_folder = _partial(out)
     tree = _without(open_tree(path), (out, partial_folder, list_path(out)))
-    kind = _format(tree, name)
+    kind = choose_format(tree, name)
     check_options(options, kind.known, f"files of the format {kind.name}")
     plan = kind.find(tree, options)
     _check_plan(plan, path)
-    _check_layout(plan.layout, options, str(path))
+    check_layout(plan.layout, options, str(path))
     settings = f"{hiclr.__version__} {kind.name} {options} {steps}"
     try:
         spool = Spool(partial_folder, plan, steps, fingerprint(plan, _stamps(tree, options), settings))
@@ -313,16 +305,6 @@ def _beside_published(clips: SkeletonSet, published: Mapping[str, tuple[int, int
     return notes
 
 
-def _format(tree: Tree, name: str | None) -> Format:
-    kind = find_format(tree, name)
-    if kind is None:
-        known = ", ".join(kind.name for kind in FORMATS)
-        raise InputError(
-            f"{tree.path} is of no known format (asked for: {name or 'any'}; known: npz, folder of npy, {known})."
-        )
-    return kind
-
-
 def _without(tree: Tree, paths: tuple[Path, ...]) -> Tree:
     """A folder without what is written into it: a set beside its own source."""
     if not tree.path.is_dir():
@@ -358,27 +340,6 @@ def _check_plan(plan: Plan, source: Path) -> None:
         if clip.name in seen:
             raise InputError(f"{source.name} has two clips of the name {clip.name}. Rename or drop one of them.")
         seen.add(clip.name)
-
-
-def _layout(word: str) -> Layout:
-    if word in LAYOUTS:
-        return LAYOUTS[word]
-    if Path(word).is_file():
-        return read_layout(Path(word))
-    raise InputError(f"layout {word!r} is not known (known: {', '.join(LAYOUTS)}), and there is no file of that name.")
-
-
-def _check_given(options: Options, name: str | None, names: tuple[str, ...], known: dict[str, str], what: str) -> None:
-    """Refuse what would do nothing where no reader is asked; `names` are those that the format has."""
-    if name is not None and name not in names:
-        raise InputError(f"--format {name} does nothing for {what}. Leave --format out.")
-    check_options(options, known, what)
-
-
-def _check_layout(layout: Layout, options: Options, source: str) -> None:
-    wanted = options.layout
-    if wanted is not None and (wanted.name, wanted.joints) != (layout.name, layout.joints):
-        raise InputError(f"{source} has the joints of {layout.name!r}, not of {wanted.name!r}.")
 
 
 def _steps(preprocess: Steps, frames: int | None) -> Preprocess | None:

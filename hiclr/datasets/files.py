@@ -82,8 +82,10 @@ def _npz_arrays(path: Path, without: str | None = None) -> dict[str, NDArray[Any
         raise InputError(f"{path.name} is no readable npz ({error}). Copy or download it again.") from error
 
 
-def stream_set(path: Path, layout: Layout | None = None) -> Opened:
+def stream_set(path: Path, layout: Layout | None = None, check: bool = True) -> Opened:
     """A set on disk whose positions are read block by block, where the file allows it: for passing through.
+
+    `check` as in `open_npz`, for a file that does not allow it.
 
     Raises:
         InputError: as `open_npz`.
@@ -92,10 +94,11 @@ def stream_set(path: Path, layout: Layout | None = None) -> Opened:
     try:
         x = NpyRows(path / "x.npy") if folder else NpyRows(path, "x.npy")
     except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, ValueError):
-        return open_folder(path, layout) if folder else open_npz(path, layout)  # these say what is wrong with it
+        # these say what is wrong with it
+        return open_folder(path, layout, check) if folder else open_npz(path, layout, check)
     if folder:
-        return _from_folder(path, layout, x)
-    return from_mapping({"x": x, **_npz_arrays(path, without="x")}, path.name, layout)
+        return _from_folder(path, layout, x, check)
+    return from_mapping({"x": x, **_npz_arrays(path, without="x")}, path.name, layout, check)
 
 
 def _member(file: Any, key: str, name: str) -> NDArray[Any]:

@@ -14,6 +14,7 @@ from hiclr.skeleton import Layout
 __all__ = [
     "Format",
     "Found",
+    "OptionError",
     "Options",
     "Plan",
     "RawClip",
@@ -23,6 +24,10 @@ __all__ = [
     "common_ids",
     "number_labels",
 ]
+
+
+class OptionError(InputError):
+    """An option that does not fit the source: not the files are at fault, but what was said about them."""
 
 
 @dataclass(frozen=True)
@@ -154,11 +159,11 @@ def check_options(options: Options, known: Mapping[str, str], source: str) -> No
         source: what the files are, in a few words.
 
     Raises:
-        InputError: naming the option and where the files say it themselves.
+        OptionError: naming the option and where the files say it themselves.
     """
     for name, where in known.items():
         if getattr(options, name) is not None:
-            raise InputError(f"--{name} does nothing for {source}: {where}. Leave --{name} out.")
+            raise OptionError(f"--{name} does nothing for {source}: {where}. Leave --{name} out.")
 
 
 def number_labels(
