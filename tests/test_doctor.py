@@ -294,10 +294,9 @@ def test_names_of_copies():
 
 def test_persons_on_both_sides_of_a_split_by_person_are_a_fault():
     ids = {**clean().ids, "subject": np.zeros(len(clean()), dtype=np.int64)}
-    assert (
-        "subjects are in the train and in the test part"
-        in found(dataclasses.replace(clean(), ids=ids))["overlap"]["what"]
-    )
+    finding = found(dataclasses.replace(clean(), ids=ids))["overlap"]
+    assert (finding["severity"], finding["where"]) == ("fault", "subject 0")
+    assert "1 subject both in the train and in the test part" in finding["what"]
 
 
 # --- labels and lengths -----------------------------------------------------------------------------------------------
@@ -337,12 +336,12 @@ def test_gaps_and_balance_of_classes():
     [
         (np.array([0, 1, 2, 1]), True, None),
         (np.array([1, 2, 3, 1]), True, "labels start at 1"),
-        (np.array([0, 1, 3, 1]), True, "1 of 4 classes have no clip: 2"),
-        (np.array([0, -1, 2, 1]), False, "entry 1 is -1"),
-        (np.array([0, 1, 10**9]), False, "entry 2 is 1000000000"),
-        (np.array([0.0, np.nan]), False, "entry 1 is nan"),
+        (np.array([0, 1, 3, 1]), True, "no clip in 1 of 4 classes: 2"),
+        (np.array([0, -1, 2, 1]), False, "no whole number from 0 to 1,040 in 1 label of 4: entry 1: -1"),
+        (np.array([0, 1, 10**9]), False, "entry 2: 1000000000"),
+        (np.array([0.0, np.nan]), False, "entry 1: nan"),
         (np.array(["walk", "run"]), True, None),
-        (np.array([{}, 1], dtype=object), False, "refused"),
+        (np.array([{}, 1], dtype=object), False, "entry 0: a dict"),
         (np.zeros((4, 3)), False, "shape (4, 3)"),
     ],
 )
@@ -405,7 +404,7 @@ def test_counts_that_differ(protocol: str, more: tuple[int, int], severity: str,
     finding = counted(protocol, train, test)["counts"]
     assert finding["severity"] == severity
     assert words in finding["what"] + finding["do"]
-    assert f"{test:,}" in finding["what"] or "part" in finding["what"]
+    assert f"{test:,}" in finding["what"] or "part" in finding["do"]
 
 
 def test_a_set_with_a_published_protocol_is_counted():
@@ -462,11 +461,12 @@ def test_raw_files_are_looked_at_through_their_plan(monkeypatch: pytest.MonkeyPa
     assert [faulty in f.what and "frame 3 of 8" in f.what for f in findings if f.severity == "fault"] == [True]
 
 
-def test_a_plan_of_which_nothing_can_be_read_is_refused_with_the_reasons():
+def test_a_plan_of_which_nothing_can_be_read_is_a_fault_with_the_reason():
     one = dataclasses.replace(plan(), found=plan().found[:1])
     broken = dataclasses.replace(one, read=partial(read_one, faulty=one.found[0].name))
-    with pytest.raises(InputError, match="frame 3 of 8"):
-        examine(PlanSource(broken))
+    summary, findings = examine(PlanSource(broken))
+    assert summary == {"clips": "0 of 1 found (clips in text)"}
+    assert ["frame 3 of 8" in f.what for f in findings if f.severity == "fault"] == [True]
 
 
 # --- real sets --------------------------------------------------------------------------------------------------------

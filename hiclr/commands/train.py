@@ -8,6 +8,7 @@ import tyro
 
 from hiclr.commands.answer import Answer, tell
 from hiclr.datasets import SkeletonSet, open_set
+from hiclr.datasets.wording import counted
 from hiclr.pretraining import PRESETS, PretrainConfig, prepare_run, pretrain
 from hiclr.runs import Row, Run
 
@@ -49,11 +50,6 @@ class Pretrain:
         for row in pretrain(train, self.config, run):
             tell(epoch_line(row, epochs))
         return _answer(run, f"Done: {counted(epochs, 'epoch')}. The run is in {self.out}.{_learned(run)}", part)
-
-
-def counted(count: int, thing: str) -> str:
-    """ "1 epoch", "2 epochs"."""
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def _learned(run: Run) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from hiclr.datasets.readers.plan import Skipped
 
-__all__ = ["list_path", "shortened", "write_list"]
+__all__ = ["list_path", "reason_kind", "shortened", "write_list"]
 
 _EACH = 10  # files of one kind of reason that are shown
 _KINDS = 20
@@ -25,7 +25,7 @@ def shortened(skipped: Sequence[Skipped], between: str = ": ") -> tuple[list[str
     """
     kinds: dict[str, list[Skipped]] = {}
     for one in skipped:
-        kinds.setdefault(_kind(one), []).append(one)
+        kinds.setdefault(reason_kind(one.file, one.reason), []).append(one)
     lines, unshown = [], 0
     for number, members in enumerate(kinds.values()):
         if number >= _KINDS:
@@ -53,8 +53,8 @@ def _line(one: Skipped, between: str = ": ") -> str:
     return " ".join(f"{one.file}{between}{one.reason}".splitlines())
 
 
-def _kind(one: Skipped) -> str:
-    said = one.reason
-    for name in (one.file, PurePosixPath(one.file).name):
-        said = said.replace(name, "#")
-    return _OWN.sub("#", said)
+def reason_kind(file: str, reason: str) -> str:
+    """The reason without names and numbers: equal for files that have the same thing wrong with them."""
+    for name in (file, PurePosixPath(file).name):
+        reason = reason.replace(name, "#")
+    return _OWN.sub("#", reason)

@@ -8,45 +8,80 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from hiclr.datasets.base import SkeletonSet
 from hiclr.datasets.doctor.bodies import Check
 from hiclr.datasets.doctor.counts import count_findings
-from hiclr.datasets.doctor.finding import Finding, Place
-from hiclr.datasets.doctor.labels import (
-    class_findings,
-    label_findings,
-    length_findings,
-    protocol_findings,
-    read_labels,
-)
+from hiclr.datasets.doctor.finding import SHOWN, Finding, Place, sentence
+from hiclr.datasets.doctor.label_files import LABEL_FILES, is_label_pickle, look_at_labels
+from hiclr.datasets.doctor.labels import action_findings, class_findings, length_findings, protocol_findings
 from hiclr.datasets.doctor.moving import Doubles, Jumps, PersonExchanges, SideExchanges
 from hiclr.datasets.doctor.shape import Orientation, Scale
 from hiclr.datasets.doctor.sources import PlanSource, SetSource, Source
 from hiclr.datasets.doctor.twins import Twins, name_findings
 from hiclr.datasets.doctor.values import Absent, Frozen, NotFinite
-from hiclr.datasets.files import Opened, is_folder, open_folder, open_npz
-from hiclr.datasets.readers import FORMATS, find_format
-from hiclr.datasets.readers.plan import Options
+from hiclr.datasets.files import is_folder
+from hiclr.datasets.readers import find_format
+from hiclr.datasets.readers.plan import OptionError, Options, check_options
 from hiclr.datasets.readers.tree import open_tree
+from hiclr.datasets.reading import (
+    check_layout,
+    check_set_options,
+    check_synthetic_options,
+    choose_format,
+    open_source_set,
+    read_options,
+)
 from hiclr.datasets.synthetic import synthetic
+from hiclr.datasets.wording import counted
 from hiclr.errors import InputError
 
 __all__ = ["Finding", "Place", "diagnose", "diagnose_set", "diagnosis_text", "examine"]
 
+_SEVERITY = {"fault": "FAULT", "note": "note"}
 
-def diagnose(path: Path | str) -> dict[str, Any]:
+
+def diagnose(
+    path: Path | str,
+    *,
+    format: str | None = None,  # noqa: A002 - the contract's word
+    layout: str | None = None,
+    pattern: str | None = None,
+    labels: str | None = None,
+    units: str = "auto",
+    progress: bool = False,
+) -> dict[str, Any]:
     """Look at a set, at raw files or at a file of labels.
+
+    Clips pass through a little memory, whatever their number.
+
+    Args:
+        path: the set, the files, or the word "synthetic".
+        format: as in `convert`, like the next four.
+        layout: name of the joints' layout, or a layout file.
+        pattern: what a clip's name says.
+        labels: where the labels lie.
+        units: of the positions.
+        progress: a bar on stderr, with the time that is left.
 
     Returns:
         Plain values: "path", "ok" (nothing must be fixed), "summary" {label: text}, "faults" [{"kind", "where",
         "what", "do", "count", "places"}] that must be fixed, "notes" [text] that are good to know, "findings": faults
         and notes alike as {"kind", "severity", "where", "what", "do", "count", "places" [{"clip", "frame", "joint",
         "person", "seen"}]}, at most the first 1000 places of each.
+
+    Raises:
+        InputError: an option that does nothing for this source, or says what is not so. What is wrong with the files
+            is in the report.
     """
+    options = read_options(layout, pattern, labels, units)
     try:
-        summary, findings = _look_at(path)
+        summary, findings = _look_at(str(path), format, options, progress)
+    except OptionError:
+        raise
     except InputError as error:
-        findings = [Finding("unreadable", "fault", str(error), "mend or leave out what is named")]
+        findings = [Finding("unreadable", "fault", str(error), "mend what is named, or get it again")]
         summary = {}
     return _report(str(path), summary, findings)
 
@@ -68,57 +103,80 @@ def _report(path: str, summary: dict[str, str], findings: Sequence[Finding]) -> 
     }
 
 
-def _look_at(path: Path | str) -> tuple[dict[str, str], list[Finding]]:
-    if str(path) == "synthetic":
-        return examine(SetSource(synthetic()))
+def _look_at(path: str, name: str | None, options: Options, progress: bool) -> tuple[dict[str, str], list[Finding]]:
     place = Path(path)
+    if path == "synthetic":
+        check_synthetic_options(options, name)
+        clips = synthetic()
+        check_layout(clips.layout, options, path)
+        return examine(SetSource(clips), progress)
     if not place.exists():
         raise InputError(f"There is no {place}.")
-    if is_folder(place):
-        return _look_at_opened(open_folder(place, check=False))
-    if place.suffix == ".npz":
-        return _look_at_opened(open_npz(place, check=False))
-    tree = open_tree(place)
-    kind = find_format(tree)
-    if kind is not None:
-        return examine(PlanSource(kind.find(tree, Options())))
-    if place.suffix in (".npy", ".pkl"):
-        y = read_labels(place)
-        return {"labels": f"{len(y):,}"}, label_findings(y)
-    known = ", ".join(kind.name for kind in FORMATS)
-    raise InputError(f"{place} is of no known format (known: npz, folder of npy, labels in npy, {known}).")
+    if is_folder(place) or place.suffix == ".npz":
+        return _look_at_set(place, name, options, progress)
+    return _look_at_files(place, name, options, progress)
 
 
-def _look_at_opened(opened: Opened) -> tuple[dict[str, str], list[Finding]]:
-    summary, found = examine(SetSource(opened.clips))
+def _look_at_set(
+    path: Path, name: str | None, options: Options, progress: bool
+) -> tuple[dict[str, str], list[Finding]]:
+    check_set_options(options, name, path)
+    opened = open_source_set(path, options, check=False)
+    check_layout(opened.clips.layout, options, str(path))
+    summary, found = examine(SetSource(opened.clips), progress)
     first = [Finding("length", "fault", fault, "give the true lengths") for fault in opened.faults]
-    return summary, [*first, *found, *(Finding("read as", "note", note.rstrip(".")) for note in opened.notes)]
+    return summary, [*first, *found, *(Finding("read as", "note", note) for note in opened.notes)]
 
 
-def examine(source: Source) -> tuple[dict[str, str], list[Finding]]:
+def _look_at_files(
+    path: Path, name: str | None, options: Options, progress: bool
+) -> tuple[dict[str, str], list[Finding]]:
+    tree = open_tree(path)
+    kind = find_format(tree, name)
+    if LABEL_FILES.fullmatch(path.name) and (kind is None or is_label_pickle(kind, tree)):
+        return look_at_labels(tree, options, name)
+    kind = choose_format(tree, name)
+    check_options(options, kind.known, f"files of the format {kind.name}")
+    plan = kind.find(tree, options)
+    check_layout(plan.layout, options, str(path))
+    return examine(PlanSource(plan), progress)
+
+
+def examine(source: Source, progress: bool = False) -> tuple[dict[str, str], list[Finding]]:
     """(what it is, all findings: faults first). Each block of clips is read once and seen by all checks."""
     scale, orientation = Scale(), Orientation()
     checks: list[Check] = [
         NotFinite(), Absent(), Frozen(), scale, orientation, Jumps(), SideExchanges(), PersonExchanges(), Doubles(),
         Twins(),
     ]  # fmt: skip
-    for block in source.blocks():
-        for check in checks:
-            check.look(block)
-    facts = source.facts()
-    found = [*source.findings(), *(finding for check in checks for finding in check.findings(facts))]
-    found += [*name_findings(facts), *count_findings(facts), *length_findings(facts)]
-    found += [*class_findings(facts.y, list(facts.classes)), *protocol_findings(facts)]
+    with tqdm(total=source.count, unit="clip", desc="looking", disable=not progress) as bar:
+        for block in source.blocks():
+            for check in checks:
+                check.look(block)
+            bar.update(source.looked - bar.n)
+        bar.update(source.looked - bar.n)  # those that could not be read make no block
+    found = source.findings()
+    if source.readable:
+        facts = source.facts()
+        found += [finding for check in checks for finding in check.findings(facts)]
+        found += [*name_findings(facts), *count_findings(facts), *length_findings(facts), *action_findings(facts)]
+        found += [*class_findings(facts.y, list(facts.classes)), *protocol_findings(facts)]
     words = {"bodies": ", ".join(filter(None, (scale.summary(), orientation.summary())))}
     return source.summary() | {k: v for k, v in words.items() if v}, sorted(found, key=lambda f: f.severity != "fault")
 
 
 def diagnosis_text(report: dict[str, Any]) -> str:
-    """The report of `diagnose` for people: what it is, faults, notes."""
+    """The report of `diagnose` for people: what it is, a line for each fault and each note, what is to be done."""
     lines = [f"{label}: {text}" for label, text in report["summary"].items()]
-    for fault in report["faults"]:
-        do = f" ({fault['do']})" if fault["do"] else ""
-        lines.append(f"FAULT {fault['where']}: {fault['what']}{do}")
-    lines += [f"note: {note}" for note in report["notes"]]
-    faults = len(report["faults"])
-    return "\n".join([*lines, "Nothing to fix." if report["ok"] else f"Something must be fixed ({faults} kinds)."])
+    lines += [f"{_SEVERITY[row['severity']]}: {sentence(row)}" for row in report["findings"]]
+    if any(row["count"] > SHOWN and row["places"] for row in report["findings"]):
+        lines.append("(Where some places are shown only, --json lists up to 1,000 of them.)")
+    return "\n".join([*lines, _verdict(report["faults"])])
+
+
+def _verdict(faults: Sequence[dict[str, Any]]) -> str:
+    """The last line: faults are counted by their places, kinds by their lines."""
+    if not faults:
+        return "Nothing to fix."
+    times = counted(sum(fault["count"] for fault in faults), "fault")
+    return f"Something must be fixed: {times} of {counted(len(faults), 'kind')}, each in a line with FAULT."

@@ -1,14 +1,15 @@
 """What the doctor says: a finding is one kind of trouble, however often it occurs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
-__all__ = ["Finding", "Place", "Severity", "grouped"]
+__all__ = ["SHOWN", "Finding", "Place", "Severity", "grouped", "sentence"]
 
 Severity = Literal["fault", "note"]
 
-_SHOWN = 5  # places in a line for people
+SHOWN = 5  # places in a line for people
 _KEPT = 1000  # places in the report for programs
 
 
@@ -48,6 +49,7 @@ class Finding:
         do: what to do about it; may be empty for a note.
         places: the first of them.
         count: how often it was seen.
+        named: the line for people names the places alone, without what was seen there.
     """
 
     kind: str
@@ -56,10 +58,11 @@ class Finding:
     do: str = ""
     places: tuple[Place, ...] = ()
     count: int = 1
+    named: bool = False
 
     def where(self, source: str) -> str:
         """The first places in one line; the source itself where the finding has none."""
-        listed = [str(place) for place in self.places[:_SHOWN]]
+        listed = [place.clip if self.named else str(place) for place in self.places[:SHOWN]]
         more = [f"and {self.count - len(listed):,} more"] if listed and self.count > len(listed) else []
         return ", ".join([*listed, *more]) or source
 
@@ -77,11 +80,19 @@ class Finding:
 
     def text(self, source: str) -> str:
         """One line for people."""
-        line = self.what if not self.places else f"{self.what}: {self.where(source)}"
-        return f"{line}. {self.do[:1].upper()}{self.do[1:]}." if self.do else f"{line}."
+        return sentence(self.to_dict(source))
 
 
-def grouped(kind: str, severity: Severity, what: str, do: str, places: Sequence[Place] | Iterable[Place]) -> Finding:
-    """One finding of many places of equal kind."""
-    listed = tuple(places)
-    return Finding(kind, severity, what, do, listed[:_KEPT], len(listed))
+def sentence(row: Mapping[str, Any]) -> str:
+    """A row of `Finding.to_dict` in one line: what was seen, where, what to do."""
+    what, do = row["what"].rstrip("."), row["do"].rstrip(".")
+    known = not row["places"] or row["where"] in what  # one place, named already
+    line = what if known else f"{what}: {row['where']}"
+    return " ".join(f"{line}. {do[:1].upper()}{do[1:]}.".splitlines()) if do else " ".join(f"{line}.".splitlines())
+
+
+def grouped(kind: str, severity: Severity, what: str, do: str, places: Iterable[Place]) -> Finding:
+    """One finding of many places of equal kind; of a million places no more are kept than are shown."""
+    rest = iter(places)
+    listed = tuple(islice(rest, _KEPT))
+    return Finding(kind, severity, what, do, listed, len(listed) + sum(1 for _ in rest))

@@ -1,7 +1,8 @@
 """Labels, lengths and splits: what the numbers beside the positions say."""
 
 import re
-from pathlib import Path
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,129 +10,146 @@ from numpy.typing import NDArray
 
 from hiclr.datasets.doctor.bodies import Facts
 from hiclr.datasets.doctor.finding import Finding, Place, grouped
-from hiclr.errors import InputError
+from hiclr.datasets.readers.ntu import NAME
+from hiclr.datasets.rows import Ids
+from hiclr.datasets.wording import counted, shown
 
-__all__ = ["class_findings", "label_findings", "length_findings", "protocol_findings", "read_labels"]
+__all__ = ["action_findings", "class_findings", "label_findings", "length_findings", "protocol_findings"]
 
 _UNEVEN = 10  # times: the largest class beside the smallest; the published sets stay below 3
 # Against the median of its class a clip may take a few times as long (5 times in MSR-Action3D, where one waits); the
 # slip in UTKinect's list of intervals makes 17 times.
 _LONG = 8
 _FEW = 5  # clips in a class from which its median means something
-_MOST_BYTES = 2**31
 _SPLIT_IDS = {"sub": "subject", "view": "camera", "camera": "camera", "setup": "setup", "xset": "setup"}
 
 
-def read_labels(path: Path) -> NDArray[Any]:
-    """The labels in a `.npy` file.
+def label_findings(labels: Sequence[Any], names: Sequence[str] | None = None) -> list[Finding]:
+    """Range, gaps and balance of the labels of a file without positions.
 
-    Raises:
-        InputError: no labels, Python objects, or a pickle.
+    Args:
+        labels: one for each clip, as they were found: whole numbers, words, or what is neither.
+        names: of the clips, where they are known.
     """
-    if path.suffix != ".npy":
-        raise InputError(f"{path.name} is a pickle, which is not read here. Save the labels as numbers in a .npy file.")
-    if path.stat().st_size > _MOST_BYTES:
-        raise InputError(f"{path.name} has {path.stat().st_size:,} bytes: no label file is known to be this large.")
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
-        if "bject" in str(error) or "pickle" in str(error):
-            raise InputError(
-                f"{path.name} holds Python objects, which could run code when read; they are refused. Save the labels "
-                "again as plain numbers: np.asarray(labels, dtype=np.int64)."
-            ) from error
-        raise InputError(f"{path.name} is no whole npy file ({error}). Copy or download it again.") from error
-    if array.ndim != 1:
-        raise InputError(
-            f"{path.name} has shape {array.shape}: labels have shape (N,). Positions are looked at with their labels: "
-            "give the folder, with x.npy and y.npy in it, or an npz."
-        )
-    return np.array(array)
+    if not labels:
+        return [Finding("labels", "fault", "there are no labels", "give one for each clip")]
+    words = sum(isinstance(label, str) for label in labels)
+    if words == len(labels):
+        classes, y = np.unique(np.array(labels), return_inverse=True)
+        return class_findings(np.asarray(y, dtype=np.int64), classes.tolist())
+    if words:
+        what = f"{counted(words, 'label')} are words, the other {len(labels) - words:,} are not"
+        return [Finding("labels", "fault", what, "give all as words, or all as whole numbers from 0")]
+    high = 10 * len(labels) + 1000
+    bad = [at for at, label in enumerate(labels) if type(label) is not int or not 0 <= label <= high]
+    if not bad:
+        return _number_findings(np.array(labels, dtype=np.int64))
+    what = f"no whole number from 0 to {high:,} in {counted(len(bad), 'label')} of {len(labels):,}"
+    called = names if names is not None and len(names) == len(labels) else [f"entry {at}" for at in range(len(labels))]
+    places = (Place(called[at], seen=shown(labels[at])) for at in bad)
+    return [grouped("labels", "fault", what, "labels count the classes: 0 to C-1", places)]
 
 
-def label_findings(y: NDArray[Any]) -> list[Finding]:
-    """Range, gaps and balance of the labels of a file without positions."""
-    if y.dtype.kind in "US":
-        words, y = np.unique(y, return_inverse=True)
-        return class_findings(np.asarray(y, dtype=np.int64), [str(word) for word in words])
-    whole = y.dtype.kind in "iu" or (y.dtype.kind == "f" and bool(np.isfinite(y).all() and (y == np.round(y)).all()))
-    if not whole:
-        where = np.flatnonzero(~np.isfinite(y))[:1].tolist() if y.dtype.kind == "f" else []
-        more = f"; entry {where[0]} is {y[where[0]]}" if where else ""
-        return [Finding("labels", "fault", f"labels must be whole numbers or words, they are {y.dtype}{more}", "")]
-    if not y.size:
-        return [Finding("labels", "fault", "there are no labels", "")]
+def _number_findings(y: NDArray[np.int64]) -> list[Finding]:
     low, high = int(y.min()), int(y.max())
-    if low < 0 or high > 10 * len(y) + 1000:
-        bad = int(np.argmin(y) if low < 0 else np.argmax(y))
-        what = f"labels go from {low} to {high} for {len(y):,} clips; entry {bad} is {int(y[bad])}"
-        return [Finding("labels", "fault", what, "labels count the classes: 0 to C-1")]
     found = []
     if low == 1:
         what = f"labels start at 1 (1 to {high}, no label 0); a set without class names takes 1 for its first class"
         found.append(Finding("labels from 1", "note", what))
     names = [str(label) for label in range(low if low == 1 else 0, high + 1)]
-    return found + class_findings(y.astype(np.int64) - (low == 1), names)
+    return found + class_findings(y - (low == 1), names)
 
 
-def class_findings(y: NDArray[np.int64], classes: list[str] | tuple[str, ...]) -> list[Finding]:
+def class_findings(y: NDArray[np.int64], classes: Sequence[str]) -> list[Finding]:
     """Classes without clips, and how even the rest are."""
     counts = np.bincount(y, minlength=len(classes))
     found = []
-    unused = [classes[i] for i in np.flatnonzero(counts == 0)]
+    unused = np.flatnonzero(counts == 0).tolist()
     if unused:
-        what = f"{len(unused)} of {len(classes)} classes have no clip"
-        found.append(grouped("label gaps", "note", what, "", [Place(name) for name in unused]))
+        what = f"no clip in {len(unused):,} of {counted(len(classes), 'class', 'classes')}"
+        places = (Place(classes[i]) for i in unused)
+        found.append(grouped("label gaps", "note", what, "", places))
     used = np.flatnonzero(counts)
     if len(used) == 1:
-        found.append(Finding("one class", "note", f"all clips are of one class, {classes[used[0]]}", ""))
+        do = "nothing can be told apart: look whether the labels were read right"
+        found.append(Finding("one class", "note", f"all clips are of one class, {classes[int(used[0])]}", do))
     elif len(used) and counts.max() >= _UNEVEN * counts[used].min():
-        small, large = used[counts[used].argmin()], counts.argmax()
-        what = f"classes are uneven: {classes[large]} has {counts[large]:,} clips, {classes[small]} {counts[small]:,}"
+        small, large = int(used[counts[used].argmin()]), int(counts.argmax())
+        what = f"classes are uneven: {classes[large]} has {counted(int(counts[large]), 'clip')}, "
+        what += f"{classes[small]} has {counted(int(counts[small]), 'clip')}"
         found.append(Finding("class balance", "note", what, "read accuracies per class too"))
     return found
+
+
+def action_findings(facts: Facts) -> list[Finding]:
+    """NTU names say the action: clips of one action have one label."""
+    actions = [m[5] if (m := NAME.search(name)) else "" for name in facts.names]
+    labels: dict[str, Counter[int]] = {}
+    for action, label in zip(actions, facts.y.tolist(), strict=True):
+        labels.setdefault(action, Counter())[label] += 1
+    labels.pop("", None)
+    usual = {action: counts.most_common(1)[0][0] for action, counts in labels.items()}
+    odd = [i for i, action in enumerate(actions) if action and facts.y[i] != usual[action]]
+    if not odd:
+        return []
+    if 2 * len(odd) > len(facts.names):
+        return [Finding("mislabelled", "note", "the labels are not the actions that the names say")]
+    what = f"another label than the action in the name has: {counted(len(odd), 'clip')}"
+    places = (
+        Place(facts.names[i], seen=f"label {facts.y[i]}, most of A{actions[i]} have {usual[actions[i]]}") for i in odd
+    )
+    return [grouped("mislabelled", "fault", what, "correct the labels, or take them from the names again", places)]
 
 
 def length_findings(facts: Facts) -> list[Finding]:
     """Clips that are longer than their array, far longer than their class, or of one frame."""
     if facts.length is None:
         return []
-    found = []
-    length = facts.length
-    if facts.frames is not None and not facts.resampled:
-        longer = np.flatnonzero(length > facts.frames).tolist()
-        if longer:
-            what = (
-                f"{len(longer):,} clips say more than the {facts.frames} frames that are there: read as their frames "
-            )
-            places = [Place(facts.names[i], seen=f"{length[i]} frames") for i in longer]
-            found.append(grouped("length", "note", what + "before resampling", "", places))
+    return [*_longer(facts, facts.length), *_absurd(facts, facts.length), *_single(facts, facts.length)]
+
+
+def _longer(facts: Facts, length: Ids) -> list[Finding]:
+    if facts.frames is None or facts.resampled:
+        return []
+    longer = np.flatnonzero(length > facts.frames).tolist()
+    if not longer:
+        return []
+    what = f"`length` says more than the {facts.frames} frames that are there in {counted(len(longer), 'clip')}, which "
+    what += "is read as the frames before the clip was resampled"
+    places = (Place(facts.names[i], seen=counted(int(length[i]), "frame")) for i in longer)
+    return [grouped("length", "note", what, "", places)]
+
+
+def _absurd(facts: Facts, length: Ids) -> list[Finding]:
     usual = np.zeros(len(length))
     for label in np.unique(facts.y):
         own = facts.y == label
         usual[own] = np.median(length[own]) if own.sum() >= _FEW else np.inf
     absurd = np.flatnonzero(length >= _LONG * usual).tolist()
-    if absurd:
-        what = f"{len(absurd):,} clips are at least {_LONG} times as long as their class usually is"
-        places = [
-            Place(facts.names[i], seen=f"{length[i]} frames, its class {facts.classes[facts.y[i]]} has {usual[i]:g}")
-            for i in absurd
-        ]
-        do = "look at the interval in the list it was cut by: its end may belong to another action"
-        found.append(grouped("absurd length", "note", what, do, places))
+    if not absurd:
+        return []
+    what = f"at least {_LONG} times as long as the class usually is: {counted(len(absurd), 'clip')}"
+    places = (
+        Place(facts.names[i], seen=f"{counted(int(length[i]), 'frame')}, {facts.classes[facts.y[i]]} has {usual[i]:g}")
+        for i in absurd
+    )
+    do = "look at the interval in the list it was cut by: its end may belong to another action"
+    return [grouped("absurd length", "note", what, do, places)]
+
+
+def _single(facts: Facts, length: Ids) -> list[Finding]:
     single = np.flatnonzero(length == 1).tolist()
-    if single:
-        places = [Place(facts.names[i]) for i in single]
-        found.append(grouped("one frame", "note", f"{len(single):,} clips have a single frame: no motion", "", places))
-    return found
+    if not single:
+        return []
+    what = f"a single frame, so no motion, in {counted(len(single), 'clip')}"
+    places = (Place(facts.names[i]) for i in single)
+    return [grouped("one frame", "note", what, "leave them out where motion matters", places)]
 
 
 def protocol_findings(facts: Facts) -> list[Finding]:
     """Empty parts, classes that are tested and never trained, ids that train and test."""
     if not facts.protocols:
-        return [
-            Finding("protocols", "note", "the set has no train and test part: it can be pretrained on, not evaluated")
-        ]
+        return [Finding("protocols", "note", "there is no train and test part: good to pretrain on, not to evaluate")]
     found = []
     for name, test in facts.protocols.items():
         if test.all() or not test.any():
@@ -143,8 +161,9 @@ def protocol_findings(facts: Facts) -> list[Finding]:
             continue
         unseen = [facts.classes[i] for i in np.setdiff1d(facts.y[test], facts.y[~test])]
         if unseen:
-            what = f"protocol {name}: {len(unseen)} classes are tested and never trained: {', '.join(unseen[:5])}"
-            found.append(Finding("protocols", "note", what))
+            classes = counted(len(unseen), "class", "classes")
+            what = f"protocol {name}: {classes} tested and never trained"
+            found.append(grouped("protocols", "note", what, "", map(Place, unseen)))
         found += _shared_ids(facts, name, test)
     return found
 
@@ -157,6 +176,6 @@ def _shared_ids(facts: Facts, name: str, test: NDArray[np.bool_]) -> list[Findin
     both = np.intersect1d(facts.ids[key][test], facts.ids[key][~test])
     if not len(both):
         return []
-    listed = ", ".join(str(int(i)) for i in both[:5])
-    what = f"protocol {name}: {len(both)} {key}s are in the train and in the test part: {listed}"
-    return [Finding("overlap", "fault", what, f"split by whole {key}s, or give the protocol another name")]
+    what = f"protocol {name}: {counted(len(both), key)} both in the train and in the test part"
+    do = f"split by whole {key}s, or give the protocol another name"
+    return [grouped("overlap", "fault", what, do, (Place(f"{key} {int(i)}") for i in both))]

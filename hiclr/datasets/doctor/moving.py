@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from hiclr.datasets.doctor.bodies import Block, Facts
 from hiclr.datasets.doctor.finding import Finding, Place, Severity, grouped
+from hiclr.datasets.wording import counted
 
 __all__ = ["Doubles", "Jumps", "PersonExchanges", "SideExchanges"]
 
@@ -29,6 +30,10 @@ def _steps(points: Floats) -> Floats:
     """(P, 3, T, K) -> (P, T-1, K) way from one frame to the next."""
     difference = np.diff(points, axis=2)
     return np.asarray(np.sqrt(np.einsum("pctk,pctk->ptk", difference, difference)))
+
+
+def _of(count: int, clips: int, thing: str) -> str:
+    return f"{count:,} of {counted(clips, thing)}"
 
 
 def _severity(clips: int, of: int) -> Severity:
@@ -64,16 +69,15 @@ class Jumps:
         """A note: sensors do this."""
         if not self.seen:
             return []
-        places = [
+        places = (
             Place(facts.names[clip], frame, None if joint is None else facts.layout.joints[joint], person,
                   f"{far:.2f} m from where it was" + (" (the whole body)" if joint is None else ""))
             for clip, frame, joint, person, far in self.seen
-        ]  # fmt: skip
-        what = (
-            f"{len({s[0] for s in self.seen}):,} clips have jumps: a joint moves over {JUMP:.0%} of the body's length "
-        )
-        what += "between two frames"
-        return [grouped("jump", "note", what, "look at a few of them; the augmentations see such frames too", places)]
+        )  # fmt: skip
+        clips = counted(len({s[0] for s in self.seen}), "clip")
+        what = f"jumps in {clips}: a joint moves over {JUMP:.0%} of the body's length between two frames"
+        do = "look at some of them; where they are many, smooth the clips or leave them out"
+        return [grouped("jump", "note", what, do, places)]
 
 
 @dataclass
@@ -114,7 +118,7 @@ class SideExchanges:
             Place(facts.names[clip], frame, _pair(facts, pair), person, f"exchanged ({far / 2:.2f} m apart)")
             for clip, frame, pair, person, far in self.seen
         ]
-        what = f"{count:,} of {self.clips:,} clips have left and right joints that change places between two frames"
+        what = f"left and right joints change places between two frames in {_of(count, self.clips, 'clip')}"
         do = "exchange the two joints from that frame on, or read the source again"
         return [grouped("left-right exchange", _severity(count, self.clips), what, do, places)]
 
@@ -183,7 +187,7 @@ class PersonExchanges:
                   + (f" ({far:.2f} m apart)" if far else ""))
             for clip, frame, one, other, far in self.seen
         ]  # fmt: skip
-        what = f"{count:,} of {self.clips:,} clips with two persons have persons who change places between two frames"
+        what = f"two persons change places between two frames in {_of(count, self.clips, 'clip')} with two persons"
         do = "exchange the two from that frame on, or follow the tracking ids when reading the source"
         return [grouped("swapped persons", _severity(count, self.clips), what, do, places)]
 
@@ -244,10 +248,11 @@ class Doubles:
 
         found = []
         if self.exact:
-            what = f"{len(self.exact):,} clips hold one person twice, equal to the last digit"
+            what = f"one person twice, equal to the last digit, in {counted(len(self.exact), 'clip')}"
             do = "set the second person to zero: an absent person is exactly zero"
             found.append(grouped("duplicate person", "fault", what, do, places(self.exact)))
         if self.near:
-            what = f"{len(self.near):,} clips hold two persons in one place, within 1 % of the body: one tracked twice?"
-            found.append(grouped("duplicate person", "note", what, "", places(self.near)))
+            what = f"two persons in one place, within 1% of the body, in {counted(len(self.near), 'clip')}"
+            do = "look whether it is one who was tracked twice; then set the second to zero"
+            found.append(grouped("duplicate person", "note", what, do, places(self.near)))
         return found

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from hiclr.datasets.doctor.bodies import Block, Facts, ends
 from hiclr.datasets.doctor.finding import Finding, Place, grouped
+from hiclr.datasets.wording import counted
 
 __all__ = ["Orientation", "Scale"]
 
@@ -65,20 +66,20 @@ class Scale:
         ratio = bones / max(usual, 1e-9)
         other = (ratio > _OTHER_UNIT) | (ratio < 1 / _OTHER_UNIT)
         if other.any() and usual > 0:
-            places = [Place(facts.names[clips[i]], seen=f"{sizes[i]:.3g} m") for i in np.flatnonzero(other)]
-            what = f"{len(places):,} bodies are in another unit than the rest, which measure {size:.2f} m"
+            places = (Place(facts.names[clips[i]], seen=f"{sizes[i]:.3g} m") for i in np.flatnonzero(other))
+            what = f"{_bodies(int(other.sum()))} in another unit than the rest, which measure {size:.2f} m"
             found.append(grouped("scale", "fault", what, "bring these clips to metres, or leave them out", places))
         units = {int(clips[i]) for i in np.flatnonzero(other)}
         far = [(clip, way) for clip, way in self.far if clip not in units]
         if far:
-            places = [Place(facts.names[clip], seen=f"{way:.1f} m") for clip, way in far]
-            what = f"{len(far):,} bodies have a joint over {_TALL:.0f} m away from the first joint"
+            places = (Place(facts.names[clip], seen=f"{way:.1f} m") for clip, way in far)
+            what = f"{_bodies(len(far))} with a joint over {_TALL:.0f} m away from the first joint"
             found.append(grouped("far joint", "fault", what, "repair these frames, or leave the clips out", places))
         odd = ~other & ((ratio > _OTHER_SIZE) | (ratio < 1 / _OTHER_SIZE))
         if odd.any():
-            places = [Place(facts.names[clips[i]], seen=f"{sizes[i]:.2f} m") for i in np.flatnonzero(odd)]
-            what = f"{len(places):,} bodies differ from the usual size ({size:.2f} m) by more than {_OTHER_SIZE} times"
-            found.append(grouped("body size", "note", what, "", places))
+            places = (Place(facts.names[clips[i]], seen=f"{sizes[i]:.2f} m") for i in np.flatnonzero(odd))
+            what = f"{_bodies(int(odd.sum()))} over {_OTHER_SIZE} times larger or smaller than usual ({size:.2f} m)"
+            found.append(grouped("body size", "note", what, "look whether these are people", places))
         if not _USUAL[0] <= size <= _USUAL[1]:
             what = f"bodies measure {size:.3g} from hand to foot along the bones, people some 2 m"
             what += ": normalised, or no metres"
@@ -86,6 +87,10 @@ class Scale:
                 Finding("scale", "note", what, "lengths in metres are wanted by the size of the augmentations")
             )
         return found
+
+
+def _bodies(count: int) -> str:
+    return counted(count, "body", "bodies")
 
 
 def _whole_set(bone: float, size: float) -> Finding:
@@ -183,8 +188,8 @@ class Orientation:
         off = (np.abs(ups[:, [0, 2]]).max(axis=1) > _UPRIGHT) | (ups[:, 1] < -_UPRIGHT)
         if not off.any() or up != "+y":
             return []
-        places = [Place(facts.names[clips[i]]) for i in np.flatnonzero(off)]
-        what = f"{len(places):,} bodies are not upright, the head not above the feet: lying, or in other axes"
+        places = (Place(facts.names[clips[i]]) for i in np.flatnonzero(off))
+        what = f"{_bodies(int(off.sum()))} not upright, the head not above the feet: lying, or in other axes"
         return [grouped("axes", "note", what, "", places)]
 
     def _sides(self, facts: Facts) -> list[Finding]:
@@ -206,8 +211,8 @@ class Orientation:
         odd = clear & (np.abs(agreement) > 0.5) & (agreement < 0)
         if not odd.any() or share > 1 - _MOST:  # no clear majority: the feet tell nothing here
             return []
-        places = [Place(facts.names[clips[i]]) for i in np.flatnonzero(odd)]
-        what = f"{len(places):,} bodies look mirrored: their toes point behind them, unlike the rest"
+        places = (Place(facts.names[clips[i]]) for i in np.flatnonzero(odd))
+        what = f"{_bodies(int(odd.sum()))} mirrored, it seems: the toes point behind the body, unlike the rest"
         return [grouped("mirrored", "note", what, "exchange left and right joints in these clips", places)]
 
 

@@ -1,8 +1,9 @@
 """What can be looked at: prepared sets, raw files through their readers, arrays in memory; all as blocks of clips."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -13,18 +14,36 @@ from hiclr.datasets.base import SkeletonSet
 from hiclr.datasets.doctor.bodies import Block, Facts
 from hiclr.datasets.doctor.finding import Finding, Place, grouped
 from hiclr.datasets.readers.plan import Found, Plan, RawClip, common_ids, number_labels
+from hiclr.datasets.skipped import reason_kind
+from hiclr.datasets.wording import counted
 from hiclr.errors import InputError
 
 __all__ = ["PlanSource", "SetSource", "Source"]
 
 _BYTES = 2**24  # of positions in a block: small enough to stay in the processor's caches, mostly
-_BATCH = 64  # raw clips read at once
+_BATCH = 64  # raw clips read at once, fewer where they are long
+_FIRST = 8  # before it is known how long they are
 _MANY = 200  # raw clips from which processes pay
 _ASKED = 256  # clips that are asked whether the array was resampled
 
 
 class Source:
     """Something to look at: blocks first, then the facts."""
+
+    @property
+    def count(self) -> int:
+        """Clips in all, good or not."""
+        raise NotImplementedError
+
+    @property
+    def looked(self) -> int:
+        """How many of them have been looked at."""
+        raise NotImplementedError
+
+    @property
+    def readable(self) -> bool:
+        """There are facts: some clip could be read."""
+        raise NotImplementedError
 
     def blocks(self) -> Iterator[Block]:
         """All clips, in order."""
@@ -45,10 +64,21 @@ class Source:
 
 @dataclass
 class SetSource(Source):
-    """A set, in memory or mapped: read block by block."""
+    """A set, in memory or on the disk: read block by block."""
 
     clips: SkeletonSet
     beyond: list[int] = field(default_factory=list)
+    looked: int = 0
+
+    @property
+    def count(self) -> int:
+        """N."""
+        return len(self.clips)
+
+    @property
+    def readable(self) -> bool:
+        """A set has clips."""
+        return True
 
     def blocks(self) -> Iterator[Block]:
         """Slices of x; a clip's frames end where its length says, or where positions end."""
@@ -66,6 +96,7 @@ class SetSource(Source):
             else:
                 frames = np.clip(own, 1, raw.shape[2])
                 self.beyond += (start + np.flatnonzero(last > frames)).tolist()
+            self.looked = start + len(raw)
             yield Block(start, raw, frames.astype(np.int64), self._pace(start, start + count), clips.layout)
 
     def _pace(self, start: int, stop: int) -> NDArray[np.float32]:
@@ -100,9 +131,9 @@ class SetSource(Source):
         """Positions where the length says that the clip has ended."""
         if not self.beyond:
             return []
-        what = f"{len(self.beyond):,} clips have positions after their last frame"
-        places = [Place(self.clips.names[i]) for i in self.beyond]
-        do = "give the true lengths, or zeros after the end"
+        what = f"positions after the last frame of {counted(len(self.beyond), 'clip')}, as `length` says it"
+        places = (Place(self.clips.names[i]) for i in self.beyond)
+        do = "give the true lengths, or set the frames after the end to zero"
         return [grouped("length", "fault", what, do, places)]
 
     def summary(self) -> dict[str, str]:
@@ -119,47 +150,64 @@ class PlanSource(Source):
     length: list[int] = field(default_factory=list)
     reasons: list[Place] = field(default_factory=list)
     mended: list[Place] = field(default_factory=list)
+    largest: int = 0  # bytes of a clip in the batch before
+
+    @property
+    def count(self) -> int:
+        """Clips that were found."""
+        return len(self.plan.found)
+
+    @property
+    def looked(self) -> int:
+        """Clips that were read, or could not be."""
+        return len(self.read) + len(self.reasons)
+
+    @property
+    def readable(self) -> bool:
+        """At least one could be read."""
+        return bool(self.read)
 
     def blocks(self) -> Iterator[Block]:
         """Clips of their own lengths, padded with zeros to the longest of their block."""
-        batches = [self.plan.found[i : i + _BATCH] for i in range(0, len(self.plan.found), _BATCH)]
         one = partial(_tried, read=self.plan.read)
-        if len(self.plan.found) < _MANY:
-            for batch in batches:
+        if self.count < _MANY:
+            for batch in self._batches():
                 yield from self._block(batch, [one(found) for found in batch])
             return
         # a forked process waits forever for the threads that torch had in its parent, unless it wants one only
         with ProcessPoolExecutor(initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            for batch in batches:
-                yield from self._block(batch, list(pool.map(one, batch, chunksize=4)))
+            for batch in self._batches():
+                yield from self._block(batch, list(pool.map(one, batch, chunksize=max(1, len(batch) // 16))))
+
+    def _batches(self) -> Iterator[Sequence[Found]]:
+        """As many clips at once as have room, going by the longest of those before."""
+        at, size = 0, _FIRST
+        while at < self.count:
+            yield self.plan.found[at : at + size]
+            at += size
+            size = int(np.clip(_BYTES // max(self.largest, 1), 1, _BATCH))
 
     def _block(self, batch: Sequence[Found], clips: Sequence[RawClip | str]) -> Iterator[Block]:
         start, good = len(self.read), []
         for found, clip in zip(batch, clips, strict=True):
             if isinstance(clip, str):
-                self.reasons.append(Place(found.name, seen=clip))
+                self.reasons.append(Place(found.called, seen=clip))
                 continue
             good.append(clip.x)
             self.read.append(found)
             self.length.append(clip.x.shape[1])
-            self.mended += [Place(found.name, seen=note) for note in clip.notes]
+            self.mended += [Place(found.called, seen=note) for note in clip.notes]
         if not good:
             return
         frames = np.array([x.shape[1] for x in good])
         raw = np.zeros((len(good), 3, frames.max(), *good[0].shape[2:]), dtype=np.float32)
         for row, x in zip(raw, good, strict=True):
             row[:, : x.shape[1]] = x
+        self.largest = raw[0].nbytes
         yield Block(start, raw, frames, np.ones(len(good), dtype=np.float32), self.plan.layout)
 
     def facts(self) -> Facts:
-        """Of the clips that could be read.
-
-        Raises:
-            InputError: none could be.
-        """
-        if not self.read:
-            reasons = "; ".join(map(str, self.reasons[:10]))
-            raise InputError(f"No clip of {self.plan.source} could be read. {reasons}")
+        """Of the clips that could be read, at least one."""
         y, classes = number_labels(self.read, self.read, self.plan.classes)
         ids = dict(sorted(common_ids(self.read).items()))
         return Facts(
@@ -169,26 +217,32 @@ class PlanSource(Source):
         )  # fmt: skip
 
     def findings(self) -> list[Finding]:
-        """What was skipped and why, what was mended."""
-        found = [Finding("unreadable", "fault", str(place), "mend it, or leave it out") for place in self.reasons]
-        for skipped in self.plan.skipped:
-            place = Place(skipped.file, seen=skipped.reason)
-            if skipped.harmless:
-                found.append(Finding("left out", "note", f"{skipped.file} is left out: {skipped.reason}"))
-            else:
-                found.append(Finding("unreadable", "fault", str(place), "mend it, or leave it out", (place,)))
-        found += [Finding("reader", "note", note.rstrip(".")) for note in self.plan.notes]
-        if self.mended:
-            what = f"{len(self.mended):,} clips were mended while reading"
-            found.append(grouped("mended", "note", what, "", self.mended))
+        """What was skipped and why, what was mended: one finding for each kind of reason."""
+        skipped = self.plan.skipped
+        faults = [*self.reasons, *(Place(s.file, seen=s.reason) for s in skipped if not s.harmless)]
+        harmless = [Place(s.file, seen=s.reason) for s in skipped if s.harmless]
+        found = [_unreadable(places) for places in _kinds(faults)]
+        found += [_left_out(places) for places in _kinds(harmless)]
+        found += [_said(places) for places in _kinds(Place(self.plan.source, seen=note) for note in self.plan.notes)]
+        twice = [name for name, times in Counter(clip.name for clip in self.plan.found).items() if times > 1]
+        if twice:
+            do = "rename them, or leave all but one out: prepare refuses the whole source"
+            found.append(grouped("names", "fault", "several clips of one name", do, map(Place, twice)))
+        for places in _kinds(self.mended):
+            what = f"mended while reading: {counted(len({place.clip for place in places}), 'clip')}"
+            found.append(grouped("mended", "note", what, "", places))
         return found
 
     def summary(self) -> dict[str, str]:
         """Counts, lengths and ids."""
+        rows = {"clips": f"{len(self.read):,} of {self.count:,} found ({self.plan.source})"}
+        if not self.read:
+            return rows
         facts = self.facts()
-        rows = {"clips": f"{len(facts.names):,} of {len(self.plan.found):,} found ({self.plan.source})"}
-        rows["clip"] = f"{min(self.length)} to {max(self.length)} frames, {facts.layout.num_joints} joints "
-        rows["clip"] += f"({facts.layout.name}), up to {self.plan.persons} persons"
+        shortest, longest = min(self.length), max(self.length)
+        between = f"{shortest:,} to " if shortest < longest else ""
+        rows["clip"] = f"{between}{counted(longest, 'frame')}, {facts.layout.num_joints} joints "
+        rows["clip"] += f"({facts.layout.name}), up to {counted(self.plan.persons, 'person')}"
         rows["classes"] = f"{len(facts.classes)}"
         rows |= {f"{key}s": f"{len(np.unique(value))}" for key, value in facts.ids.items()}
         for name, test in facts.protocols.items():
@@ -200,5 +254,41 @@ def _tried(found: Found, read: Callable[[Found], RawClip]) -> RawClip | str:
     """A clip, or why there is none."""
     try:
         return read(found)
-    except (InputError, OSError, ValueError, IndexError) as error:
-        return str(error) or type(error).__name__
+    except Exception as error:  # as in `prepare`: a clip that cannot be read costs itself, never the look at all others
+        known = isinstance(error, InputError | OSError)
+        return str(error) if known and str(error) else f"cannot be read ({type(error).__name__}: {error})"
+
+
+def _kinds(places: Iterable[Place]) -> list[list[Place]]:
+    """Places whose words differ in names and numbers only, together."""
+    kinds: dict[str, list[Place]] = {}
+    for place in places:
+        kinds.setdefault(reason_kind(place.clip, place.seen), []).append(place)
+    return list(kinds.values())
+
+
+def _reason(place: Place) -> str:
+    """File and reason, the file once."""
+    return place.seen if place.clip in place.seen else f"{place.clip}: {place.seen}"
+
+
+def _unreadable(places: list[Place]) -> Finding:
+    what = _reason(places[0])
+    if len(places) > 1:
+        what = f"{len(places):,} files or clips cannot be read, all for such a reason as: {what}"
+    do = "mend or download again what is named; prepare leaves it out"
+    return replace(grouped("unreadable", "fault", what, do, places), named=True)
+
+
+def _left_out(places: list[Place]) -> Finding:
+    what = f"{places[0].clip} is left out: {places[0].seen}"
+    if len(places) > 1:
+        what = f"{len(places):,} files or clips are left out, all for such a reason as: {_reason(places[0])}"
+    return replace(grouped("left out", "note", what, "", places), named=True)
+
+
+def _said(places: list[Place]) -> Finding:
+    """What a reader says of the whole; of many such notes the first few."""
+    if len(places) == 1:
+        return Finding("reader", "note", places[0].seen)
+    return grouped("reader", "note", f"{len(places):,} notes of one kind", "", places)

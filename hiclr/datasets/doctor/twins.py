@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 from hiclr.datasets.doctor.bodies import Block, Facts
 from hiclr.datasets.doctor.finding import Finding, Place, grouped
 from hiclr.datasets.readers.ntu import NAME
+from hiclr.datasets.wording import counted
 
 __all__ = ["Twins", "name_twins"]
 
@@ -59,8 +60,9 @@ class Twins:
             )
         for pairs, sign, what in ((self.equal, "=", "equal to the last digit"), (near, "~", "equal to about 2 mm")):
             if pairs:
-                places = [Place(f"{facts.names[a]} {sign} {facts.names[b]}") for a, b in pairs]
-                found.append(grouped("twins", "note", f"{len(pairs):,} clips occur before, {what}", "", places))
+                places = (Place(f"{facts.names[a]} {sign} {facts.names[b]}") for a, b in pairs)
+                do = "leave one of each pair out, unless they are meant to be there twice"
+                found.append(grouped("twins", "note", f"{counted(len(pairs), 'pair')} of clips {what}", do, places))
         return found
 
     def _near(self, facts: Facts) -> list[tuple[int, int]]:
@@ -92,9 +94,11 @@ class Twins:
 def _across(facts: Facts, protocol: str, pairs: list[tuple[int, int]], what: str, sign: str) -> list[Finding]:
     if not pairs:
         return []
-    places = [Place(f"{facts.names[a]} {sign} {facts.names[b]}") for a, b in pairs]
-    words = f"{len(pairs):,} pairs of clips with {what}, one in the train and one in the test part of {protocol}"
-    return [grouped("overlap", "fault", words, "leave one of each out", places)]
+    places = (Place(f"{facts.names[a]} {sign} {facts.names[b]}") for a, b in pairs)
+    words = (
+        f"{counted(len(pairs), 'pair')} of clips with {what}, one in the train and one in the test part of {protocol}"
+    )
+    return [grouped("overlap", "fault", words, "leave one of each pair out", places)]
 
 
 def _signature(block: Block, clips: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -142,5 +146,6 @@ def name_findings(facts: Facts) -> list[Finding]:
     found = []
     for name, test in facts.protocols.items():
         found += _across(facts, name, [(a, b) for a, b in pairs if test[a] != test[b]], "names of one clip", "=")
-    places = [Place(f"{facts.names[a]} = {facts.names[b]}") for a, b in pairs]
-    return [*found, grouped("twin names", "note", f"{len(pairs):,} names look like copies of another one", "", places)]
+    places = (Place(f"{facts.names[a]} = {facts.names[b]}") for a, b in pairs)
+    what = f"{counted(len(pairs), 'pair')} of names that look like copies of one clip"
+    return [*found, grouped("twin names", "note", what, "leave one of each pair out", places)]

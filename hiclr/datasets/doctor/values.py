@@ -1,11 +1,13 @@
 """Positions that are none, frames and joints that are missing, clips in which nothing moves."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from hiclr.datasets.doctor.bodies import Block, Facts
 from hiclr.datasets.doctor.finding import Finding, Place, grouped
+from hiclr.datasets.wording import counted
 
 __all__ = ["Absent", "Frozen", "NotFinite"]
 
@@ -16,10 +18,10 @@ _MANY = 0.25  # share of empty frames from which a clip is named: a sensor loses
 class NotFinite:
     """NaN, infinite, or farther away than any room is wide."""
 
-    seen: list[tuple[int, int, int, int, float, int]] = field(default_factory=list)
+    seen: list[tuple[int, int, int, int, float, int, int]] = field(default_factory=list)
 
     def look(self, block: Block) -> None:
-        """The first such position of each clip, and how many there are."""
+        """The first such position of each clip, how many there are, and the last frame of them."""
         if block.wrong is None:
             return
         for clip in np.flatnonzero(block.wrong.any(axis=(1, 2, 3, 4))):
@@ -27,17 +29,18 @@ class NotFinite:
             frame, joint, person = (int(i) for i in marks[0])
             axis = int(np.argmax(block.wrong[clip, :, frame, joint, person]))
             value = float(block.raw[clip, axis, frame, joint, person])
-            self.seen.append((block.start + int(clip), frame, joint, person, value, len(marks)))
+            self.seen.append((block.start + int(clip), frame, joint, person, value, len(marks), int(marks[-1, 0])))
 
     def findings(self, facts: Facts) -> list[Finding]:
         """A fault."""
-        places = [
-            Place(facts.names[clip], frame, f"{joint} ({facts.layout.joints[joint]})", person, f"{value} ({n} in all)")
-            for clip, frame, joint, person, value, n in self.seen
-        ]
-        if not places:
+        if not self.seen:
             return []
-        what = f"{len(places):,} clips hold positions that are not finite or absurdly far (over 10 km)"
+        places = (
+            Place(facts.names[clip], frame, f"{joint} ({facts.layout.joints[joint]})", person,
+                  f"{value:g} ({n:,} in all" + (f", the last in frame {last})" if last > frame else ")"))
+            for clip, frame, joint, person, value, n, last in self.seen
+        )  # fmt: skip
+        what = f"positions that are not finite or absurdly far (over 10 km) in {counted(len(self.seen), 'clip')}"
         return [grouped("not finite", "fault", what, "repair these frames, or leave the clips out", places)]
 
 
@@ -80,27 +83,28 @@ class Absent:
         """Faults for clips of nobody, notes for the rest."""
         found = []
         if self.empty:
-            what = f"{len(self.empty):,} clips hold nobody in any frame"
-            places = [Place(facts.names[clip]) for clip in self.empty]
+            what = f"nobody in any frame of {counted(len(self.empty), 'clip')}"
+            places: Iterable[Place] = (Place(facts.names[clip]) for clip in self.empty)
             found.append(grouped("empty clip", "fault", what, "leave the clips out", places))
         if self.gaps:
             share = sum(gap[2] for gap in self.gaps) / max(self.frames, 1)
             most = sum(gap[2] >= _MANY * gap[3] for gap in self.gaps)
-            what = f"{len(self.gaps):,} clips have frames without anybody ({share:.2%} of all frames"
-            what += f"; in {most:,} clips a quarter of the frames or more)" if most else ")"
+            what = f"frames without anybody in {counted(len(self.gaps), 'clip')} ({share:.2%} of all frames"
+            what += f"; in {counted(most, 'clip')} a quarter of the frames or more)" if most else ")"
             worst = sorted(self.gaps, key=lambda gap: -gap[2] / gap[3])
-            places = [
+            places = (
                 Place(facts.names[c], frame, seen=f"the first of {n} of {of} frames") for c, frame, n, of in worst
-            ]
-            found.append(grouped("empty frames", "note", what, "", places))
+            )
+            do = "leave out the clips where many are" if most else ""
+            found.append(grouped("empty frames", "note", what, do, places))
         if self.lost:
-            what = f"{len(self.lost):,} clips have joints that lie exactly at the origin now and then (not tracked)"
-            places = [
-                Place(
-                    facts.names[clip], frame, f"{joint} ({facts.layout.joints[joint]})", seen=f"zero, {n} times in all"
-                )
+            clips = len({clip for clip, *_ in self.lost})
+            what = f"joints exactly at the origin now and then (not tracked) in {counted(clips, 'clip')}"
+            places = (
+                Place(facts.names[clip], frame, f"{joint} ({facts.layout.joints[joint]})",
+                      seen=f"zero, {counted(n, 'time')} in all")
                 for clip, frame, joint, n in self.lost
-            ]
+            )  # fmt: skip
             found.append(grouped("lost joints", "note", what, "", places))
         return found
 
@@ -123,6 +127,6 @@ class Frozen:
         frozen = [(c, n) for c, n in self.seen if facts.length is None or facts.length[c] != 1]
         if not frozen:
             return []
-        places = [Place(facts.names[clip], seen=f"{frames} equal frames") for clip, frames in frozen]
-        what = f"{len(frozen):,} clips never move: all their frames are equal to the last digit"
+        places = (Place(facts.names[clip], seen=f"{frames} equal frames") for clip, frames in frozen)
+        what = f"no motion at all in {counted(len(frozen), 'clip')}: every frame is the first one to the last digit"
         return [grouped("frozen", "fault", what, "read them again from the source, or leave them out", places)]

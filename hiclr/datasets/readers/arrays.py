@@ -8,7 +8,7 @@ Source: `tools/*_gendata.py` and `feeder/preprocess_*.py` of github.com/Levigty/
 import io
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -31,10 +31,11 @@ from hiclr.datasets.readers.spans import open_buffered, read_at
 from hiclr.datasets.readers.tree import Tree, open_tree
 from hiclr.datasets.readers.units import in_metres
 from hiclr.datasets.readers.unpickling import safe_loads
+from hiclr.datasets.wording import shown
 from hiclr.errors import InputError
 from hiclr.skeleton import Layout
 
-__all__ = ["FORMAT"]
+__all__ = ["FORMAT", "LabelFile", "read_label_file"]
 
 _DATA = re.compile(
     r"(?P<part>(?:.*?[_-])?(?:train|val|valid|test|eval|all)|)[_-]?(?P<kind>position|data(?:_joint)?|joint)\.npy", re.I
@@ -277,24 +278,50 @@ def _label_file(tree: Tree, data: str, labels: Tree | None) -> tuple[Tree, str]:
     raise InputError(f"--labels {labels.path.name} holds no {near[0]} or {names[0]} for {tree.place(data)}.")
 
 
-def _labels(tree: Tree, name: str) -> tuple[tuple[str, ...] | None, list[int | str]]:
-    """(names or None, labels) of a label file."""
+@dataclass(frozen=True)
+class LabelFile:
+    """What a file of labels holds.
+
+    Args:
+        names: of the clips, where the file holds them.
+        labels: one for each clip: numbers, words, or what else somebody put there.
+        objects: it is an `.npy` of Python objects.
+    """
+
+    names: tuple[str, ...] | None
+    labels: tuple[Any, ...]
+    objects: bool = False
+
+
+def read_label_file(tree: Tree, name: str) -> LabelFile:
+    """The labels in a `.npy` or a pickle, nothing of which is run.
+
+    Raises:
+        InputError: no list of labels, a pickle that names what could run, a file that is damaged.
+    """
     place = tree.place(name)
     if not name.lower().endswith(".npy"):
-        return _pair(safe_loads(tree.read(name), place), place)
+        names, value = _pair(safe_loads(tree.read(name), place), place)
+        return LabelFile(names, _entries(value, place))
     header = _head(tree, name)
     if header.dtype == "|O":  # numpy keeps such an array as a pickle after the head
-        return None, _values(safe_loads(tree.read(name)[header.offset :], place), place)
+        return LabelFile(None, _entries(safe_loads(tree.read(name)[header.offset :], place), place), objects=True)
     content = io.BytesIO(tree.read(name))
     try:
-        return None, _values(np.lib.format.read_array(content, allow_pickle=False), place)
+        return LabelFile(None, _entries(np.lib.format.read_array(content, allow_pickle=False), place))
     except (ValueError, TypeError, EOFError, OverflowError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{place} cannot be read ({_first_line(error)}). Copy or download it again.") from error
 
 
-def _pair(value: Any, place: str) -> tuple[tuple[str, ...] | None, list[int | str]]:
+def _labels(tree: Tree, name: str) -> tuple[tuple[str, ...] | None, list[int | str]]:
+    """(names or None, labels) of a label file."""
+    file = read_label_file(tree, name)
+    return file.names, _checked(file.labels, tree.place(name))
+
+
+def _pair(value: Any, place: str) -> tuple[tuple[str, ...] | None, Any]:
     """The (names, labels) of the published code; a plain list of labels is taken too."""
     if isinstance(value, dict):
         raise InputError(
@@ -309,45 +336,42 @@ def _pair(value: Any, place: str) -> tuple[tuple[str, ...] | None, list[int | st
         words = [name.decode("utf-8", "replace") if isinstance(name, bytes) else name for name in names]
         if not all(isinstance(word, str) for word in words):
             raise InputError(f"{place}: the first of the pair should be the clips' names; they are no text.")
-        return tuple(re.sub(r"\.skeleton$", "", word) for word in words), _values(value[1], place)
-    return None, _values(value, place)
+        return tuple(re.sub(r"\.skeleton$", "", word) for word in words), value[1]
+    return None, value
 
 
-def _values(value: Any, place: str) -> list[int | str]:
-    """Labels: whole numbers from 0, words, or one row with a single 1 for each clip."""
+def _entries(value: Any, place: str) -> tuple[Any, ...]:
+    """One entry for each clip, whatever it is: numbers in lists of one and bytes are taken out."""
     if isinstance(value, np.ndarray):
         value = _flat(value, place)
     if not isinstance(value, list | tuple):
         raise InputError(f"{place} must hold one label for each clip, it holds {type(value).__name__}.")
-    labels: list[int | str] = []
-    for at, given in enumerate(value):
-        entry = given.item() if isinstance(given, np.ndarray) and given.size == 1 else given
-        entry = entry[0] if isinstance(entry, list | tuple) and len(entry) == 1 else entry
-        if isinstance(entry, float) and entry.is_integer():
-            entry = int(entry)
-        if isinstance(entry, bytes):
-            entry = entry.decode("utf-8", "replace")
+    return tuple(map(_entry, value))
+
+
+def _entry(given: Any) -> Any:
+    entry = given.item() if isinstance(given, np.ndarray) and given.size == 1 else given
+    entry = entry[0] if isinstance(entry, list | tuple) and len(entry) == 1 else entry
+    if isinstance(entry, float) and entry.is_integer():
+        return int(entry)
+    return entry.decode("utf-8", "replace") if isinstance(entry, bytes) else entry
+
+
+def _checked(entries: Sequence[Any], place: str) -> list[int | str]:
+    """Labels: whole numbers from 0, or words."""
+    for at, entry in enumerate(entries):
         if (
             isinstance(entry, bool)
             or not isinstance(entry, int | str)
             or (isinstance(entry, int) and not 0 <= entry < 10**6)
         ):
             raise InputError(
-                f"{place}: label {at} is {_shown(entry)}; whole numbers from 0 or words are wanted. Save them again: "
+                f"{place}: label {at} is {shown(entry)}; whole numbers from 0 or words are wanted. Save them again: "
                 "np.save(path, np.asarray(labels, dtype=np.int64))."
             )
-        labels.append(entry)
-    if len({type(label) for label in labels}) > 1:
+    if len({type(entry) for entry in entries}) > 1:
         raise InputError(f"{place} holds numbers and words as labels; one kind is wanted.")
-    return labels
-
-
-def _shown(value: Any) -> str:
-    return (
-        repr(value)[:40]
-        if value is None or isinstance(value, bool | int | float | str)
-        else f"a {type(value).__name__}"
-    )
+    return list(entries)
 
 
 def _flat(value: NDArray[Any], place: str) -> list[Any]:

@@ -28,6 +28,7 @@ from hiclr.datasets.readers.spans import read_at
 from hiclr.datasets.readers.tree import Tree
 from hiclr.datasets.readers.units import in_metres
 from hiclr.datasets.readers.unpickling import StoredArray, scan
+from hiclr.datasets.wording import shown
 from hiclr.errors import InputError
 from hiclr.skeleton import LAYOUTS, Layout
 
@@ -156,7 +157,7 @@ def _take_one(file: str, annotation: Any, content: _Content) -> None:
     if not isinstance(name, str) or not name:
         raise InputError(f"it has no frame_dir (its name); it has {listed([str(key) for key in annotation])}.")
     if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label < _HIGHEST_LABEL:
-        raise InputError(f"label should be a whole number from 0, it is {_shown(label)}.")
+        raise InputError(f"label should be a whole number from 0, it is {shown(label)}.")
     if not isinstance(keypoint, StoredArray):
         more = " Its keypoints lie in other files (raw_file), which are not read." if "raw_file" in annotation else ""
         raise InputError(f"it has no array keypoint; it has {listed([str(key) for key in annotation])}.{more}")
@@ -174,10 +175,6 @@ def _take_one(file: str, annotation: Any, content: _Content) -> None:
     total = annotation.get("total_frames")
     if isinstance(total, int) and total != shape[1]:
         content.lengths.append(f"{name}: total_frames says {total}, keypoint has {shape[1]}")
-
-
-def _shown(value: Any) -> str:
-    return repr(value)[:40] if value is None or isinstance(value, bool | int | float | str) else type(value).__name__
 
 
 def _shape(keypoint: StoredArray) -> tuple[int, int, int, int]:
