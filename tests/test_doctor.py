@@ -478,7 +478,7 @@ def test_a_plan_of_which_nothing_can_be_read_is_a_fault_with_the_reason():
     [
         ("bandai2.npz", {"length"}),
         ("bandai2_ntu25.npz", {"length"}),
-        ("msr_action3d.npz", {"length", "mirrored", "left-right exchange"}),
+        ("msr_action3d.npz", {"length", "mirrored", "left-right exchange", "jump"}),
         ("utkinect.npz", {"length", "absurd length"}),
         ("raw/ntu", {"counts", "label gaps", "protocols"}),
     ],

@@ -92,6 +92,7 @@ def diagnose_set(clips: SkeletonSet) -> dict[str, Any]:
 
 
 def _report(path: str, summary: dict[str, str], findings: Sequence[Finding]) -> dict[str, Any]:
+    findings = sorted(findings, key=lambda finding: finding.severity != "fault")
     rows = [finding.to_dict(path) for finding in findings]
     return {
         "path": path,
@@ -143,7 +144,7 @@ def _look_at_files(
 
 
 def examine(source: Source, progress: bool = False) -> tuple[dict[str, str], list[Finding]]:
-    """(what it is, all findings: faults first). Each block of clips is read once and seen by all checks."""
+    """(what it is, all findings). Each block of clips is read once and seen by all checks."""
     scale, orientation = Scale(), Orientation()
     checks: list[Check] = [
         NotFinite(), Absent(), Frozen(), scale, orientation, Jumps(), SideExchanges(), PersonExchanges(), Doubles(),
@@ -162,7 +163,7 @@ def examine(source: Source, progress: bool = False) -> tuple[dict[str, str], lis
         found += [*name_findings(facts), *count_findings(facts), *length_findings(facts), *action_findings(facts)]
         found += [*class_findings(facts.y, list(facts.classes)), *protocol_findings(facts)]
     words = {"bodies": ", ".join(filter(None, (scale.summary(), orientation.summary())))}
-    return source.summary() | {k: v for k, v in words.items() if v}, sorted(found, key=lambda f: f.severity != "fault")
+    return source.summary() | {k: v for k, v in words.items() if v}, found
 
 
 def diagnosis_text(report: dict[str, Any]) -> str:
@@ -170,7 +171,7 @@ def diagnosis_text(report: dict[str, Any]) -> str:
     lines = [f"{label}: {text}" for label, text in report["summary"].items()]
     lines += [f"{_SEVERITY[row['severity']]}: {sentence(row)}" for row in report["findings"]]
     if any(row["count"] > SHOWN and row["places"] for row in report["findings"]):
-        lines.append("(Where some places are shown only, --json lists up to 1,000 of them.)")
+        lines.append(f"(Of many places the first {SHOWN} are shown; --json lists up to 1,000 of each kind.)")
     return "\n".join([*lines, _verdict(report["faults"])])
 
 
@@ -179,4 +180,4 @@ def _verdict(faults: Sequence[dict[str, Any]]) -> str:
     if not faults:
         return "Nothing to fix."
     times = counted(sum(fault["count"] for fault in faults), "fault")
-    return f"Something must be fixed: {times} of {counted(len(faults), 'kind')}, each in a line with FAULT."
+    return f"Something must be fixed: {times} of {counted(len(faults), 'kind')} (see FAULT)."

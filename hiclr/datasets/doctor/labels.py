@@ -114,8 +114,8 @@ def _longer(facts: Facts, length: Ids) -> list[Finding]:
     longer = np.flatnonzero(length > facts.frames).tolist()
     if not longer:
         return []
-    what = f"`length` says more than the {facts.frames} frames that are there in {counted(len(longer), 'clip')}, which "
-    what += "is read as the frames before the clip was resampled"
+    clips = counted(len(longer), "clip")
+    what = f"`length` is above the {facts.frames} frames of x in {clips}: read as the frames before resampling"
     places = (Place(facts.names[i], seen=counted(int(length[i]), "frame")) for i in longer)
     return [grouped("length", "note", what, "", places)]
 

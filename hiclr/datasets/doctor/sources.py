@@ -275,7 +275,7 @@ def _reason(place: Place) -> str:
 def _unreadable(places: list[Place]) -> Finding:
     what = _reason(places[0])
     if len(places) > 1:
-        what = f"{len(places):,} files or clips cannot be read, all for such a reason as: {what}"
+        what = f"{len(places):,} files or clips cannot be read, all for one kind of reason ({what.rstrip('.')})"
     do = "mend or download again what is named; prepare leaves it out"
     return replace(grouped("unreadable", "fault", what, do, places), named=True)
 
@@ -283,7 +283,8 @@ def _unreadable(places: list[Place]) -> Finding:
 def _left_out(places: list[Place]) -> Finding:
     what = f"{places[0].clip} is left out: {places[0].seen}"
     if len(places) > 1:
-        what = f"{len(places):,} files or clips are left out, all for such a reason as: {_reason(places[0])}"
+        reason = _reason(places[0]).rstrip(".")
+        what = f"{len(places):,} files or clips are left out, all for one kind of reason ({reason})"
     return replace(grouped("left out", "note", what, "", places), named=True)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hiclr.datasets.doctor.bodies import Block, Facts
 from hiclr.datasets.doctor.finding import Finding, Place, grouped
@@ -12,6 +13,8 @@ from hiclr.datasets.wording import counted
 __all__ = ["Absent", "Frozen", "NotFinite"]
 
 _MANY = 0.25  # share of empty frames from which a clip is named: a sensor loses a few frames, not a quarter
+_HELD = 0.25  # share of a clip in which one frame is repeated ...
+_HELD_FRAMES = 5  # ... and as many at least
 
 
 @dataclass
@@ -111,22 +114,54 @@ class Absent:
 
 @dataclass
 class Frozen:
-    """Clips whose frames are all equal to the last digit: no sensor and nobody is that still."""
+    """Clips whose frames are all equal to the last digit, or many in a row: no sensor and nobody is that still."""
 
     seen: list[tuple[int, int]] = field(default_factory=list)
+    held: list[tuple[int, int, int, int]] = field(default_factory=list)  # clip, first frame, equal frames, frames
 
     def look(self, block: Block) -> None:
-        """Somebody is there, and no frame differs from the first."""
+        """Somebody is there, and frames do not differ from those before."""
         x = block.x
-        same = (x[:, :, 1:] == x[:, :, :1]) | ~block.inside[:, None, 1:, None, None]
-        still = same.all(axis=(1, 2, 3, 4)) & (block.frames > 1) & block.present.any(axis=(1, 2))
+        there = np.asarray(block.present.any(axis=2))
+        same = (x[:, :, 1:] == x[:, :, :-1]).all(axis=(1, 3, 4)) & there[:, 1:] & block.inside[:, 1:]
+        repeats = same.sum(axis=1)
+        still = (repeats == block.frames - 1) & (block.frames > 1) & there.any(axis=1)
         self.seen += [(block.start + int(clip), int(block.frames[clip])) for clip in np.flatnonzero(still)]
+        for clip in np.flatnonzero(~still & (repeats >= np.maximum(_HELD * block.frames, _HELD_FRAMES))).tolist():
+            first, count = _longest_run(same[clip])
+            self.held.append((block.start + clip, first, count + 1, int(block.frames[clip])))
 
     def findings(self, facts: Facts) -> list[Finding]:
-        """A fault; a clip of one frame, resampled to many, has a note of its own."""
+        """A fault; a clip of one frame, resampled to many, has a note of its own. A note where some frames are held."""
+        found = []
         frozen = [(c, n) for c, n in self.seen if facts.length is None or facts.length[c] != 1]
-        if not frozen:
-            return []
-        places = (Place(facts.names[clip], seen=f"{frames} equal frames") for clip, frames in frozen)
-        what = f"no motion at all in {counted(len(frozen), 'clip')}: every frame is the first one to the last digit"
-        return [grouped("frozen", "fault", what, "read them again from the source, or leave them out", places)]
+        if frozen:
+            places = (Place(facts.names[clip], seen=f"{frames} equal frames") for clip, frames in frozen)
+            what = f"no motion at all in {counted(len(frozen), 'clip')}: every frame is the first one to the last digit"
+            do = "read them again from the source, or leave them out"
+            found.append(grouped("frozen", "fault", what, do, places))
+        held = [one for one in self.held if one[2] > max(_HELD * one[3], _HELD_FRAMES, 3 * _stretch(facts, one[0]))]
+        if held:
+            places = (
+                Place(facts.names[clip], frame, seen=f"the first of {count} equal frames (of {frames})")
+                for clip, frame, count, frames in held
+            )
+            what = f"one frame is held for a quarter of the clip or more in {counted(len(held), 'clip')}"
+            do = "where it fills up the end, give true lengths and zeros after them; else read the source again"
+            found.append(grouped("held frames", "note", what, do, places))
+        return found
+
+
+def _longest_run(marks: NDArray[np.bool_]) -> tuple[int, int]:
+    """(where the longest stretch of marks begins, how many they are); at least one is set."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], marks.astype(np.int8), [0]])))
+    starts, stops = edges[::2], edges[1::2]
+    longest = int(np.argmax(stops - starts))
+    return int(starts[longest]), int(stops[longest] - starts[longest])
+
+
+def _stretch(facts: Facts, clip: int) -> float:
+    """Frames here for one in the file: where a clip was stretched, frames may repeat."""
+    if facts.length is None or facts.frames is None:
+        return 1.0
+    return facts.frames / max(int(facts.length[clip]), 1)

@@ -34,6 +34,7 @@ _MOST_STEPS = 10_000_000  # each makes some 80 bytes at most; NTU 120 with its 1
 _MOST_ARRAYS = 2**28  # bytes of all arrays together where they are read at once
 _LONGEST_TEXT = 512  # bytes; what is longer is no name but the content of an array
 _LONGEST_NUMBER = 16  # bytes
+_LONGEST_AXIS = 2**40
 _DEEPEST = 50
 
 _DAMAGE = (OSError, zipfile.BadZipFile, zlib.error)
@@ -201,8 +202,10 @@ class _Array:
     def fill(self, content: Any, dtype: Any, shape: Any, fortran: bool) -> None:
         if not isinstance(dtype, _Dtype):
             raise _FaultError("it holds a numpy array without a type")
-        if not isinstance(shape, tuple) or len(shape) > 16 or not all(type(n) is int and 0 <= n < 2**40 for n in shape):
+        if not isinstance(shape, tuple) or len(shape) > 16 or not all(type(n) is int and n >= 0 for n in shape):
             raise _FaultError("it holds a numpy array without a shape")
+        if any(n >= _LONGEST_AXIS for n in shape):
+            raise _FaultError(f"it asks for an array of shape {shape}, more than any file holds")
         count = math.prod(shape)
         if dtype.code[0] == "O":
             if not isinstance(content, list) or len(content) != count or len([n for n in shape if n != 1]) > 1:
