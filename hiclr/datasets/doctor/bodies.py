@@ -110,6 +110,13 @@ class Block:
         return self.present[clip, :, person]
 
     @cached_property
+    def moved(self) -> Mask:
+        """(P, T-1, V): joints that are given in this frame and in the next; one that is not lies in the origin."""
+        given = np.asarray(self.tracks.any(axis=1))
+        pair = self.there[:, 1:] & self.there[:, :-1]
+        return np.asarray(given[:, 1:] & given[:, :-1] & pair[..., None])
+
+    @cached_property
     def bones(self) -> Floats:
         """(P, V-1) median bone lengths over a few frames; 0 for a joint that is never there."""
         frames = _some_frames(self.there)

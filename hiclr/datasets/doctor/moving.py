@@ -54,7 +54,7 @@ class Jumps:
         if block.raw.shape[2] < 2 or not len(block.tracks):
             return
         steps = _steps(block.tracks)
-        steps[~(block.there[:, 1:] & block.there[:, :-1])] = 0
+        steps[~block.moved] = 0
         clip, person = (side.tolist() for side in block.who)
         unit = block.size * block.pace[block.who[0]]
         for track in np.flatnonzero(steps.max(axis=(1, 2)) > SPIKE * unit).tolist():
@@ -85,11 +85,12 @@ class Jumps:
 
 def _odd(x: Floats, steps: Floats, unit: float) -> NDArray[np.bool_]:
     """(T-1, V) jumps of one person (3, T, V): a fast clip is fast everywhere, so they stand out of its usual steps."""
-    odd = steps > JUMP * unit
+    usual = np.median(steps, axis=0)
+    odd = (steps > JUMP * unit) & (steps > OUT_OF_LINE * usual)
     there = np.minimum(steps[:-1], steps[1:])
     back = np.linalg.norm(x[:, 2:] - x[:, :-2], axis=0)
-    odd[:-1] |= (there > SPIKE * unit) & (back < there / 2)
-    return np.asarray(odd & (steps > OUT_OF_LINE * np.median(steps, axis=0)))
+    odd[:-1] |= (there > SPIKE * unit) & (there > OUT_OF_LINE / 2 * usual) & (back < there / 2)
+    return np.asarray(odd)
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class SideExchanges:
         left, right = (list(side) for side in zip(*pairs, strict=True))
         line = block.tracks[..., left] - block.tracks[..., right]  # (P, 3, T, K)
         apart = SIDES_APART * block.size
-        turned, changes = _turned(line, block.there, apart[:, None, None])
+        turned, changes = _turned(line, block.moved[..., left] & block.moved[..., right], apart[:, None, None])
         clip, person = (side.tolist() for side in block.who)
         for track in np.flatnonzero(turned.any(axis=(1, 2))).tolist():
             frame, pair = (int(i) for i in np.argwhere(turned[track])[0])
@@ -154,19 +155,18 @@ def _pair(facts: Facts, pair: int) -> str:
     return f"{facts.layout.joints[left]} / {facts.layout.joints[right]}"
 
 
-def _turned(line: Floats, there: NDArray[np.bool_], apart: NDArray[np.floating]) -> tuple[NDArray[np.bool_], Floats]:
+def _turned(line: Floats, both: NDArray[np.bool_], apart: NDArray[np.floating]) -> tuple[NDArray[np.bool_], Floats]:
     """((P, T-1, K) lines that turn round between two frames, by how many metres their ends change).
 
     Somebody who turns, or legs that pass each other, turn the line too, but over several frames: so the change must
-    stand out from what is usual in the clip.
+    stand out from what is usual in the clip. `both` (P, T-1, K): the ends are there in both frames.
     """
-    changes = _steps(line)
-    change = changes * (there[:, 1:] & there[:, :-1])[..., None]
+    change = _steps(line) * both
     candidate = change > 2 * apart
     turned = np.zeros(candidate.shape, dtype=bool)
     for track in np.flatnonzero(candidate.any(axis=(1, 2))):
-        both = line[track, :, 1:] + line[track, :, :-1]
-        left_over = np.sqrt(np.einsum("ctk,ctk->tk", both, both))
+        rest = line[track, :, 1:] + line[track, :, :-1]
+        left_over = np.sqrt(np.einsum("ctk,ctk->tk", rest, rest))
         usual = np.median(np.minimum(change[track], left_over), axis=0)
         turned[track] = candidate[track] & (left_over < TURNED * change[track]) & (change[track] > OUT_OF_LINE * usual)
     return turned, change
@@ -195,7 +195,8 @@ class PersonExchanges:
         a, b = block.x[rows, ..., one], block.x[rows, ..., other]
         line = (a - b).mean(axis=3, keepdims=True)  # (R, 3, T, 1): the middles of the two
         size = _sizes(block, rows)
-        turned, change = _turned(line, np.asarray(there.all(axis=2)), (PERSONS_APART * size)[:, None, None])
+        both = np.asarray(there[:, 1:].all(axis=2) & there[:, :-1].all(axis=2))
+        turned, change = _turned(line, both[..., None], (PERSONS_APART * size)[:, None, None])
         taken = _taken_over(a, b, there, PERSONS_APART * size) | _taken_over(
             b, a, there[..., ::-1], PERSONS_APART * size
         )

@@ -23,6 +23,7 @@ _USUAL = (0.9, 3.6)  # metres from hand to foot along the bones: a child; a tall
 _TALL = 10.0  # metres from the body's first joint
 _UPRIGHT = 0.8  # share of the line from feet to head along one axis
 _CLEAR = 0.3  # cosine between the toes and the front that left and right tell
+_ODD = 0.5
 _MOST = 0.9
 
 
@@ -199,21 +200,21 @@ class Orientation:
         clear = np.abs(agreement) > _CLEAR
         if not clear.any():
             return []
-        wrong = clear & (agreement < 0)
-        share = wrong.sum() / clear.sum()
+        share = float((agreement[clear] < 0).mean())
+        found = []
         if share > _MOST:
-            what = (
-                f"toes point behind the body in {share:.0%} of the bodies: left and right joints are exchanged, or one "
-            )
-            what += "axis points the other way (a mirror image)"
+            what = f"toes point behind the body in {share:.0%} of the bodies: left and right joints are exchanged, or "
+            what += "one axis points the other way (a mirror image)"
             do = "matters where left and right do, and beside other sets: exchange the names of left and right joints"
-            return [Finding("mirrored", "note", what, do)]
-        odd = clear & (np.abs(agreement) > 0.5) & (agreement < 0)
-        if not odd.any() or share > 1 - _MOST:  # no clear majority: the feet tell nothing here
-            return []
-        places = (Place(facts.names[clips[i]]) for i in np.flatnonzero(odd))
-        what = f"{_bodies(int(odd.sum()))} mirrored, it seems: the toes point behind the body, unlike the rest"
-        return [grouped("mirrored", "note", what, "exchange left and right joints in these clips", places)]
+            found.append(Finding("mirrored", "note", what, do))
+        if max(share, 1 - share) < _MOST:  # no clear majority: the feet tell nothing here
+            return found
+        odd = np.flatnonzero(agreement > _ODD if share > _MOST else agreement < -_ODD).tolist()
+        if odd:
+            places = (Place(facts.names[clips[i]]) for i in odd)
+            what = f"{_bodies(len(odd))} mirrored, it seems, beside the rest: where the toes point, left is right"
+            found.append(grouped("mirrored", "note", what, "exchange left and right joints in these clips", places))
+        return found
 
 
 def _unit(vectors: Floats, axis: int) -> Floats:

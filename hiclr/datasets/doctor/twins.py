@@ -53,16 +53,26 @@ class Twins:
         found = []
         near = self._near(facts)
         for name, test in facts.protocols.items():
-            both = [(f"{a} = {b}", a, b) for a, b in self.equal if test[a] != test[b]]
-            found += _across(facts, name, [(a, b) for _, a, b in both], "the same positions", "=")
-            found += _across(
-                facts, name, [(a, b) for a, b in near if test[a] != test[b]], "nearly the same positions", "~"
-            )
+            found += _across(facts, name, self._equal_across(test), "the same positions", "=")
+            both = [(a, b) for a, b in near if test[a] != test[b]]
+            found += _across(facts, name, both, "nearly the same positions", "~")
         for pairs, sign, what in ((self.equal, "=", "equal to the last digit"), (near, "~", "equal to about 2 mm")):
             if pairs:
                 places = (Place(f"{facts.names[a]} {sign} {facts.names[b]}") for a, b in pairs)
                 do = "leave one of each pair out, unless they are meant to be there twice"
                 found.append(grouped("twins", "note", f"{counted(len(pairs), 'pair')} of clips {what}", do, places))
+        return found
+
+    def _equal_across(self, test: NDArray[np.bool_]) -> list[tuple[int, int]]:
+        """Pairs of equal clips, one to train and one to test, in which each clip occurs that has such a partner."""
+        groups: dict[int, list[int]] = {}
+        for first, other in self.equal:
+            groups.setdefault(first, [first]).append(other)
+        found = []
+        for group in groups.values():
+            train, tested = [i for i in group if not test[i]], [i for i in group if test[i]]
+            if train and tested:
+                found += [(train[0], i) for i in tested] + [(i, tested[0]) for i in train[1:]]
         return found
 
     def _near(self, facts: Facts) -> list[tuple[int, int]]:
