@@ -2,6 +2,9 @@
 
 import dataclasses
 import os
+import pickle
+import re
+import tracemalloc
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hiclr.__main__ import main
 from hiclr.datasets import SkeletonSet, diagnose, diagnosis_text, save_set, synthetic
 from hiclr.datasets.doctor import diagnose_set, examine
 from hiclr.datasets.doctor.bodies import Facts
@@ -92,6 +96,15 @@ def jump(x: np.ndarray) -> None:
     x[AT, 0, 7, WRIST, 0] += 1.0
 
 
+def spike(x: np.ndarray) -> None:
+    x[AT, 0, 7, WRIST, 0] += 0.4  # half of what is a jump, but back in the next frame
+
+
+def held(x: np.ndarray) -> None:
+    last = int(np.flatnonzero(x[AT].any(axis=(0, 2, 3)))[-1])
+    x[AT, :, last // 2 : last + 1] = x[AT, :, last // 2, None]
+
+
 def side_exchange(x: np.ndarray) -> None:
     x[AT, :, 9:] = x[AT, :, 9:, list(NTU_25.mirror)].transpose(1, 2, 0, 3)
 
@@ -117,13 +130,15 @@ def mirrored(x: np.ndarray) -> None:
 
 
 PLANTED = [
-    (not_a_number, "not finite", "fault", ("frame 3", "wrist_l", "nan", "2 in all")),
+    (not_a_number, "not finite", "fault", ("frame 3", "wrist_l", "nan", "2 in all, the last in frame 4")),
     (nobody, "empty clip", "fault", ()),
     (gap, "empty frames", "note", ("frame 4", "first of 5 of")),
     (lost_joint, "lost joints", "note", ("frame 4", "wrist_l", "5 times")),
     (frozen, "frozen", "fault", ("equal frames",)),
     (jump, "jump", "note", ("frame 7", "wrist_l", " m from")),
-    (side_exchange, "left-right exchange", "fault", ("frame 9", " m apart")),
+    (spike, "jump", "note", ("frame 7", "wrist_l", " m from")),
+    (held, "held frames", "note", ("frame ", "equal frames (of ")),
+    (side_exchange, "left-right exchange", "fault", ("frame 9", "as a whole", " m apart")),
     (millimetres, "scale", "fault", (" m",)),
     (far_joint, "far joint", "fault", (" m",)),
     (giant, "body size", "note", (" m",)),
@@ -143,7 +158,52 @@ def test_a_planted_fault_is_named_by_clip_and_place(
     assert all(word in finding["where"] for word in (clips.names[AT], *words)), finding["where"]
     report = diagnose_set(clips)
     assert report["ok"] == (severity == "note")
-    assert clips.names[AT] in diagnosis_text(report)
+    text = diagnosis_text(report)
+    assert clips.names[AT] in text
+    assert not re.search(r"\b1 (?:clips|frames|files|persons|people|bodies|classes|kinds|faults|pairs|times)\b", text)
+    assert text.endswith("1 fault of 1 kind (see FAULT)." if severity == "fault" else "Nothing to fix.")
+
+
+def test_one_fault_is_one_finding():
+    """A joint without a position, or without any, is no jump to the origin and back."""
+    for change, kind in ((not_a_number, "not finite"), (lost_joint, "lost joints"), (spike, "jump"), (gap, None)):
+        assert list(found(planted(change))) == [kind or "empty frames"]
+
+
+def test_a_pause_and_a_clip_stretched_from_few_frames_are_no_held_frames():
+    def pause(x: np.ndarray) -> None:
+        x[AT, :, 4:8] = x[AT, :, 4, None]
+
+    assert found(planted(pause)) == {}
+
+    def stretched(x: np.ndarray) -> None:
+        x[AT] = x[AT][:, np.arange(x.shape[2]) // 22]  # three frames, each drawn out
+
+    length = np.full(len(clean()), 200)
+    length[AT] = 3
+    clips = planted(stretched, length=length, preprocessing=("resample 64",))
+    assert "held frames" not in found(clips)
+    assert "held frames" in found(dataclasses.replace(clips, length=np.full(len(clean()), 200)))
+
+
+def test_a_hand_mixed_up_in_one_of_a_few_clips_is_the_sensors_note_and_in_many_a_fault():
+    def one_pair(x: np.ndarray, clips: list[int]) -> None:
+        both = [WRIST, NTU_25.mirror[WRIST]]
+        for clip in clips:
+            x[clip, :, 9:, both, 0] = x[clip, :, 9:, both[::-1], 0]
+
+    finding = found(planted(partial(one_pair, clips=[AT])))["left-right exchange"]
+    assert finding["severity"] == "note"
+    assert "wrist_l / wrist_r" in finding["where"]
+    assert found(planted(partial(one_pair, clips=[3, 4, AT])))["left-right exchange"]["severity"] == "fault"
+
+
+def test_a_mirrored_clip_is_named_in_a_mirrored_set_too():
+    def all_but_one(x: np.ndarray) -> None:
+        x[np.arange(len(x)) != AT, 0] *= -1
+
+    notes = [f for f in diagnose_set(planted(all_but_one))["findings"] if f["kind"] == "mirrored"]
+    assert [clean().names[AT] in finding["where"] for finding in notes] == [False, True]
 
 
 def test_a_whole_set_in_another_unit_is_one_fault():
@@ -269,6 +329,19 @@ def test_a_clip_that_trains_and_tests_is_found_when_it_was_rounded_or_moved(chan
     assert clean().names[two] in finding["where"]
 
 
+def test_of_many_equal_clips_each_that_has_a_partner_across_the_split_is_named():
+    test = next(iter(clean().protocols.values()))
+    train, tested = np.flatnonzero(~test)[:2].tolist(), np.flatnonzero(test)[-2:].tolist()
+
+    def copy(x: np.ndarray) -> None:
+        x[[*train, *tested]] = x[train[0]]
+
+    length = np.array(clean().length)
+    length[[*train, *tested]] = length[train[0]]
+    where = found(planted(copy, length=length))["overlap"]["where"]
+    assert all(clean().names[clip] in where for clip in (*train, *tested))
+
+
 def test_another_take_is_no_twin():
     one, two = across()
 
@@ -353,12 +426,175 @@ def test_a_label_file(tmp_path: Path, labels: np.ndarray, ok: bool, words: str |
     assert words in text if words else "note" not in text
 
 
-def test_a_pickle_is_not_opened(tmp_path: Path):
-    (tmp_path / "train_label.pkl").write_bytes(b"cos\nsystem\n(S'touch never'\ntR.")
-    report = diagnose(tmp_path / "train_label.pkl")
-    assert not report["ok"]
-    assert "train_label.pkl" in report["faults"][0]["what"]
-    assert not Path("never").exists()
+NTU_NAMES = [f"S001C001P00{person}R001A00{action}" for person in (1, 2) for action in (1, 2, 3)]
+
+
+def label_pickle(place: Path, content: Any, name: str = "train_label.pkl") -> Path:
+    (place / name).write_bytes(content if isinstance(content, bytes) else pickle.dumps(content))
+    return place / name
+
+
+@pytest.mark.parametrize("name", ["train_label.pkl", "y.pkl"])  # the second might be clips, for all its name says
+@pytest.mark.parametrize("content", [(NTU_NAMES, [0, 1, 2] * 2), (NTU_NAMES, np.array([0, 1, 2] * 2)), [0, 1, 2]])
+def test_a_label_pickle_is_read_without_running_anything(tmp_path: Path, content: Any, name: str):
+    report = diagnose(label_pickle(tmp_path, content, name))
+    assert report["findings"] == []
+    assert report["summary"]["labels"].startswith("6, with the names" if isinstance(content, tuple) else "3")
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "words"),
+    [
+        ((NTU_NAMES, [0, 1, 2, 0, 1, 1]), "mislabelled", f"{NTU_NAMES[5]}: label 1, most of A003 have 2"),
+        ((NTU_NAMES, [0, 1, -1, 0, 1, 2]), "labels", f"{NTU_NAMES[2]}: -1"),
+        ((NTU_NAMES, [0, 1, "walk", 0, 1, 2]), "labels", "1 label are words"),
+        ((NTU_NAMES, [0, 1, 2]), "names", "6 names and 3 labels"),
+        ((["S001C002P005R002A008", *NTU_NAMES[1:]], [7, 1, 2, 0, 1, 2]), "missing list", "S001C002P005R002A008"),
+        ((NTU_NAMES, []), "labels", "no labels"),
+        ({"labels": [0]}, "unreadable", "a (names, labels) pair is wanted"),
+    ],
+)
+def test_what_is_wrong_in_a_label_pickle_is_named(tmp_path: Path, content: Any, kind: str, words: str):
+    report = diagnose(label_pickle(tmp_path, content))
+    assert [fault["kind"] for fault in report["faults"]] == [kind]
+    assert words in diagnosis_text(report)
+
+
+def test_labels_that_follow_another_scheme_than_the_names_are_a_note(tmp_path: Path):
+    names = [f"S001C001P00{person}R001A001" for person in range(1, 7)]
+    report = diagnose(label_pickle(tmp_path, (names, [0, 1, 2, 3, 4, 5])))  # who it is, not what is done
+    assert report["ok"]
+    assert "labels are not the actions" in " ".join(report["notes"])
+
+
+class _Calls:
+    def __init__(self, function: Callable[..., Any], *args: Any) -> None:
+        self.made = (function, args)
+
+    def __reduce__(self) -> Any:
+        return self.made
+
+
+class _Builds(_Calls):
+    def __reduce__(self) -> Any:
+        return (*self.made, {"state": 1})  # and BUILD
+
+
+TERABYTE = (
+    b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01\x8a\x06\x00\x00\x00\x00\x00"
+    b"\x01\x85cnumpy\ndtype\nU\x02f4K\x00K\x01\x87R(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U\x01atb."
+)
+
+
+@pytest.mark.parametrize("name", ["train_label.pkl", "ntu60_3danno.pkl"])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (lambda marker: (["a"], [0, _Calls(os.system, f"touch {marker}")]), "asks for posix.system"),
+        (lambda marker: {"annotations": [_Calls(exec, f"open({str(marker)!r}, 'w')")]}, "asks for builtins.exec"),
+        (lambda _: _Builds(np.prod, [1, 2]), "asks for numpy.prod"),
+        (lambda _: TERABYTE, "(1099511627776,)"),
+    ],
+)
+def test_a_hostile_pickle_is_refused_by_name_and_nothing_is_run(
+    tmp_path: Path, content: Callable[[Path], Any], words: str, name: str, capsys: pytest.CaptureFixture[str]
+):
+    path = label_pickle(tmp_path, content(tmp_path / "marker"), name)
+    assert main(["doctor", str(label_pickle(tmp_path, [0, 1], "good_label.pkl"))]) == 0  # all is imported now
+    tracemalloc.start()
+    assert main(["doctor", str(path)]) == 1
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    said = capsys.readouterr()
+    assert name in said.out
+    assert words.replace("posix", os.name) in said.out
+    assert not (tmp_path / "marker").exists()
+    assert peak < 2**24
+
+
+def test_a_pickle_of_clips_is_looked_at_as_a_set(tmp_path: Path):
+    clips = clean()
+    x = np.array(clips.x)
+    side_exchange(x)
+    annotations = [
+        {"frame_dir": name, "label": int(label), "total_frames": int(length),
+         "keypoint": one[:, :length].transpose(3, 1, 2, 0)}
+        for name, label, length, one in zip(clips.names, clips.y, clips.length, x, strict=True)  # type: ignore[arg-type]
+    ]  # fmt: skip
+    split = {"xsub_train": list(clips.names[:20]), "xsub_val": list(clips.names[20:])}
+    path = label_pickle(tmp_path, {"split": split, "annotations": annotations}, "anno.pkl")
+    report = diagnose(path)
+    assert report["summary"]["protocol xsub"] == "20 train / 12 test"
+    assert [(fault["kind"], clips.names[AT] in fault["where"]) for fault in report["faults"]] == [
+        ("left-right exchange", True)
+    ]
+
+
+# --- what the files do not say ----------------------------------------------------------------------------------------
+
+
+def arrays(place: Path, factor: float = 1.0) -> Path:
+    """A folder of prepared arrays, and another of their labels."""
+    clips = clean()
+    data, labels = place / "data", place / "labels"
+    data.mkdir()
+    labels.mkdir()
+    np.save(data / "train_position.npy", np.asarray(clips.x) * np.float32(factor))
+    np.save(labels / "train_label.npy", clips.y)
+    return data
+
+
+def test_the_options_of_prepare_are_those_of_the_doctor(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    data = arrays(tmp_path, factor=1000)
+    assert "no labels beside it" in diagnose(data)["faults"][0]["what"]
+    report = diagnose(data, labels=str(tmp_path / "labels"))
+    assert [fault["kind"] for fault in report["faults"]] == ["scale"]
+    report = diagnose(data, labels=str(tmp_path / "labels"), units="mm", format="arrays", layout="ntu25")
+    assert report["ok"]
+    assert "millimetres are in the files" in " ".join(report["notes"])
+    assert main(["doctor", str(data), "--labels", str(tmp_path / "labels"), "--units", "mm"]) == 0
+    assert capsys.readouterr().out.endswith("Nothing to fix.\n")
+
+
+def test_a_set_in_millimetres_is_looked_at_in_metres(tmp_path: Path):
+    save_set(planted(lambda x: np.multiply(x, 1000, out=x)), tmp_path / "set.npz")
+    assert not diagnose(tmp_path / "set.npz")["ok"]
+    assert diagnose(tmp_path / "set.npz", units="mm")["ok"]
+
+
+@pytest.mark.parametrize(
+    ("source", "option", "value"),
+    [
+        ("set", "labels", "y.npy"),
+        ("set", "pattern", "(?P<class>.)"),
+        ("set", "format", "bvh"),
+        ("set", "layout", "coco17"),
+        ("set", "layout", "nobody's"),
+        ("set", "units", "furlong"),
+        ("synthetic", "units", "mm"),
+        ("arrays", "pattern", "(?P<class>.)"),
+    ],
+)
+def test_an_option_that_does_nothing_is_refused_as_prepare_does(
+    tmp_path: Path, source: str, option: str, value: str, capsys: pytest.CaptureFixture[str]
+):
+    path = tmp_path / "set.npz"
+    save_set(clean(), path)
+    path = {"set": path, "synthetic": Path("synthetic"), "arrays": arrays(tmp_path)}[source]
+    said = []
+    for more in (["doctor", str(path)], ["prepare", str(path), "--out", str(tmp_path / "out.npz")]):
+        assert main([*more, f"--{option}", value]) == 1
+        answer = capsys.readouterr()
+        assert answer.out == ""
+        said.append(answer.err)
+    assert said[0] == said[1]
+    assert value in said[0] or "Leave --" in said[0]
+
+
+def test_an_option_on_a_file_of_labels_is_refused(tmp_path: Path):
+    path = label_pickle(tmp_path, [0, 1])
+    with pytest.raises(InputError, match=r"--units does nothing for .*train_label\.pkl, which is a file of labels"):
+        diagnose(path, units="mm")
 
 
 # --- counts -----------------------------------------------------------------------------------------------------------
@@ -405,6 +641,23 @@ def test_counts_that_differ(protocol: str, more: tuple[int, int], severity: str,
     assert finding["severity"] == severity
     assert words in finding["what"] + finding["do"]
     assert f"{test:,}" in finding["what"] or "part" in finding["do"]
+
+
+@pytest.mark.parametrize("protocol", ["pku1-xsub", "xsub"])
+def test_prepared_clips_of_pku_are_counted_beside_the_published_ones(protocol: str):
+    def names(count: int) -> list[str]:
+        return [f"{i // 20:04d}-{'LMR'[i % 3]}_{i:05d}" for i in range(count)]
+
+    assert counted(protocol, 18_841, 2_704, names(21_545)) == {}
+    few = counted(protocol, 18_840, 2_700, names(21_540))["counts"]
+    assert (few["severity"], "published 18,841 and 2,704" in few["what"]) == ("note", True)
+    half = counted(protocol, 10_000, 1_000, names(11_000))["counts"]
+    assert (half["severity"], "11,000 of the 21,545" in half["what"]) == ("fault", True)
+
+
+def test_where_no_count_was_published_none_is_made_up():
+    names = [f"{i // 20:04d}-L_{i:05d}" for i in range(100)]
+    assert counted("pku1-xview", 60, 40, names) == counted("cross-view", 60, 40, names) == {}
 
 
 def test_a_set_with_a_published_protocol_is_counted():
@@ -467,6 +720,103 @@ def test_a_plan_of_which_nothing_can_be_read_is_a_fault_with_the_reason():
     summary, findings = examine(PlanSource(broken))
     assert summary == {"clips": "0 of 1 found (clips in text)"}
     assert ["frame 3 of 8" in f.what for f in findings if f.severity == "fault"] == [True]
+
+
+def read_torn(found: Found) -> RawClip:
+    (index,) = found.place
+    if index % 4 == 0:
+        raise InputError(f"{found.name}.txt says {index + 40} frames, {index + 3} are there. Download it again.")
+    if index == 1:
+        raise InputError(f"{found.name}.txt is empty.")
+    return read_one(found, "")
+
+
+def test_many_unreadable_files_are_one_finding_for_each_kind_of_reason():
+    parts = (Skipped(f"{i}.part", "a download that did not end") for i in range(7))
+    skipped = (*parts, Skipped("a.md", "no clip", harmless=True))
+    torn = dataclasses.replace(plan(), read=read_torn, skipped=skipped)
+    source = PlanSource(torn)
+    summary, findings = examine(source)
+    assert summary["clips"].startswith("23 of 32 found")
+    faults = {f.what: f for f in findings if f.severity == "fault"}
+    assert [f.count for f in faults.values()] == [8, 1, 7]
+    torn_ones, empty, unfinished = faults.values()
+    assert torn_ones.what.startswith("8 files or clips cannot be read")
+    assert [place.clip for place in torn_ones.places] == [clean().names[i] for i in range(0, 32, 4)]
+    assert all("frames, " in place.seen for place in torn_ones.places)
+    assert f"{clean().names[1]}.txt is empty" in empty.text("clips")
+    assert "0.part, 1.part, 2.part, 3.part, 4.part, and 2 more" in unfinished.text("clips")
+    assert all(f.do for f in faults.values())
+
+
+def test_the_last_line_counts_faults_and_kinds():
+    def line(*counts: int) -> str:
+        rows = [{"kind": str(c), "severity": "fault", "what": "x", "do": "", "where": "y", "places": [], "count": c}
+                for c in counts]  # fmt: skip
+        return diagnosis_text({"summary": {}, "findings": rows, "faults": rows}).splitlines()[-1]
+
+    assert line(1) == "Something must be fixed: 1 fault of 1 kind (see FAULT)."
+    assert line(1000, 8, 1) == "Something must be fixed: 1,009 faults of 3 kinds (see FAULT)."
+    assert line() == "Nothing to fix."
+
+
+def test_many_left_out_files_and_notes_are_one_line_each():
+    skipped = tuple(Skipped(f"{i}.md", "its name is no clip's", harmless=True) for i in range(9))
+    notes = tuple(f"'clip{i}' overlaps 'clip{i + 1}' by {i} frames" for i in range(9))
+    _, findings = examine(PlanSource(dataclasses.replace(plan(), skipped=skipped, notes=notes)))
+    assert {f.kind: f.count for f in findings} == {"left out": 9, "reader": 9, "mended": 1}
+    text = "\n".join(f.text("clips") for f in findings)
+    assert "9 files or clips are left out" in text
+    assert "0.md, 1.md, 2.md, 3.md, 4.md, and 4 more" in text
+    assert "9 notes of one kind" in text
+
+
+def test_two_raw_clips_of_one_name_are_a_fault_as_prepare_refuses_them():
+    whole = plan()
+    twice = dataclasses.replace(whole, found=(*whole.found, whole.found[3]))
+    faults = [f for f in examine(PlanSource(twice))[1] if f.severity == "fault"]
+    assert ("names", whole.found[3].name) in {(f.kind, f.where("clips")) for f in faults}
+
+
+def test_long_raw_clips_come_in_small_blocks(monkeypatch: pytest.MonkeyPatch):
+    one = max(clean().length.tolist()) * 25 * 2 * 3 * 4  # type: ignore[union-attr]
+    monkeypatch.setattr("hiclr.datasets.doctor.sources._BYTES", 3 * one)
+    monkeypatch.setattr("hiclr.datasets.doctor.sources._FIRST", 2)
+    source = PlanSource(plan())
+    blocks = [block.raw.nbytes for block in source.blocks()]
+    assert max(blocks) <= 4 * one
+    assert source.looked == source.count == 32
+
+
+# --- a set of any size ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["set", "set.npz"])
+def test_a_large_set_passes_through_a_little_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, capsys: pytest.CaptureFixture[str]
+):
+    clips = clean()
+    rows = np.repeat(np.arange(len(clips)), 20)
+    save_set(SkeletonSet.from_arrays(clips.x[rows], clips.y[rows], classes=clips.classes), tmp_path / name)
+    whole = 4 * int(np.prod(clips.x.shape)) * 20
+    del rows
+    monkeypatch.setattr("hiclr.datasets.doctor.sources._BYTES", 2**18)
+    tracemalloc.start()
+    report = diagnose(tmp_path / name, progress=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert report["summary"]["clips"] == "640"
+    assert peak < whole / 4, f"{peak:,} of {whole:,} bytes"
+    said = capsys.readouterr()
+    assert "looking: 100%" in said.err
+    assert "640/640" in said.err
+    assert said.out == ""
+
+
+def test_nobody_watching_no_bar(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    save_set(clean(), tmp_path / "set")
+    assert main(["doctor", str(tmp_path / "set")]) == 0
+    assert "looking" not in capsys.readouterr().err
 
 
 # --- real sets --------------------------------------------------------------------------------------------------------

@@ -77,8 +77,10 @@ class Block:
 
     @cached_property
     def x(self) -> Floats:
-        """`raw` with zero for what is no position."""
-        return self.raw if self.wrong is None else np.where(self.wrong, np.float32(0), self.raw)
+        """`raw` with zero for joints that have no position."""
+        if self.wrong is None:
+            return self.raw
+        return np.where(self.wrong.any(axis=1, keepdims=True), np.float32(0), self.raw)
 
     @cached_property
     def inside(self) -> Mask:

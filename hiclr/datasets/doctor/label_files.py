@@ -65,7 +65,7 @@ def look_at_labels(tree: Tree, options: Options, format_name: str | None) -> tup
 
 
 def _name_findings(file: LabelFile, place: str) -> list[Finding]:
-    if file.names is None:
+    if file.names is None or not file.labels:
         return []
     if len(file.names) != len(file.labels):
         what = f"{place} has {len(file.names):,} names and {len(file.labels):,} labels"

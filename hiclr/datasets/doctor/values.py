@@ -71,6 +71,9 @@ class Absent:
 
     def _look_at_joints(self, block: Block) -> None:
         zero = ~block.tracks.any(axis=1) & block.there[..., None]  # (P, T, V)
+        if block.wrong is not None:  # named as what they are
+            clips, persons = block.who
+            zero &= ~np.asarray(block.wrong.any(axis=1))[clips, :, :, persons]
         if not zero.any():
             return
         always = np.asarray(
