@@ -170,6 +170,13 @@ def test_one_fault_is_one_finding():
         assert list(found(planted(change))) == [kind or "empty frames"]
 
 
+def test_a_clip_without_any_position_is_named_as_that():
+    def all_nan(x: np.ndarray) -> None:
+        x[AT] = np.nan
+
+    assert list(found(planted(all_nan))) == ["not finite"]
+
+
 def test_a_pause_and_a_clip_stretched_from_few_frames_are_no_held_frames():
     def pause(x: np.ndarray) -> None:
         x[AT, :, 4:8] = x[AT, :, 4, None]
@@ -445,9 +452,8 @@ def test_a_label_pickle_is_read_without_running_anything(tmp_path: Path, content
 @pytest.mark.parametrize(
     ("content", "kind", "words"),
     [
-        ((NTU_NAMES, [0, 1, 2, 0, 1, 1]), "mislabelled", f"{NTU_NAMES[5]}: label 1, most of A003 have 2"),
         ((NTU_NAMES, [0, 1, -1, 0, 1, 2]), "labels", f"{NTU_NAMES[2]}: -1"),
-        ((NTU_NAMES, [0, 1, "walk", 0, 1, 2]), "labels", "1 label are words"),
+        ((NTU_NAMES, [0, 1, "walk", 0, 1, 2]), "labels", "words and others are mixed: 1 of 6 labels"),
         ((NTU_NAMES, [0, 1, 2]), "names", "6 names and 3 labels"),
         ((["S001C002P005R002A008", *NTU_NAMES[1:]], [7, 1, 2, 0, 1, 2]), "missing list", "S001C002P005R002A008"),
         ((NTU_NAMES, []), "labels", "no labels"),
@@ -458,6 +464,16 @@ def test_what_is_wrong_in_a_label_pickle_is_named(tmp_path: Path, content: Any, 
     report = diagnose(label_pickle(tmp_path, content))
     assert [fault["kind"] for fault in report["faults"]] == [kind]
     assert words in diagnosis_text(report)
+
+
+def test_a_label_that_does_not_fit_the_action_in_the_name_is_named(tmp_path: Path):
+    path = label_pickle(tmp_path, (NTU_NAMES, [0, 1, 2, 0, 1, 1]))
+    assert f"{NTU_NAMES[5]}: label 1, most of A003 have 2" in diagnosis_text(diagnose(path))
+    clips = clean()
+    names = tuple(f"S001C001P{i:03d}R001A{label + 1:03d}" for i, label in enumerate(clips.y))
+    assert found(dataclasses.replace(clips, names=names)) == {}
+    wrong = np.where(np.arange(len(clips)) == AT, (clips.y + 1) % 4, clips.y)
+    assert names[AT] in found(dataclasses.replace(clips, names=names, y=wrong))["mislabelled"]["where"]
 
 
 def test_labels_that_follow_another_scheme_than_the_names_are_a_note(tmp_path: Path):

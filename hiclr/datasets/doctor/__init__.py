@@ -81,7 +81,7 @@ def diagnose(
     except OptionError:
         raise
     except InputError as error:
-        findings = [Finding("unreadable", "fault", str(error), "mend what is named, or get it again")]
+        findings = [Finding("unreadable", "fault", str(error), "put this right first: nothing more could be looked at")]
         summary = {}
     return _report(str(path), summary, findings)
 

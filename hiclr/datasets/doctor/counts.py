@@ -72,7 +72,7 @@ def _beside(name: str, known: str, test: NDArray[np.bool_], published: Parts, li
         what = f"{said}: the {sum(off)} more are explained by {reason}"
         return [Finding("counts", "note", what, "say beside results which list was used")]
     share = sum(here) / sum(published)
-    text = f"{name}: {sum(here):,} of the {sum(published):,} published clips are here ({_percent(share)})"
+    text = f"{name}: {sum(here):,} of the {sum(published):,} published clips ({_percent(share)})"
     if share < _SAMPLE:
         return [Finding("counts", "note", text, "results on a part do not compare with published ones")]
     if share < _WHOLE:

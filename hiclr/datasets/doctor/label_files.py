@@ -15,6 +15,7 @@ from hiclr.datasets.readers.plan import Options
 from hiclr.datasets.readers.tree import Tree
 from hiclr.datasets.readers.unpickling import scan
 from hiclr.datasets.reading import check_given
+from hiclr.datasets.wording import counted
 from hiclr.errors import InputError
 from hiclr.skeleton import NTU_25
 
@@ -68,7 +69,7 @@ def _name_findings(file: LabelFile, place: str) -> list[Finding]:
     if file.names is None or not file.labels:
         return []
     if len(file.names) != len(file.labels):
-        what = f"{place} has {len(file.names):,} names and {len(file.labels):,} labels"
+        what = f"{place} has {counted(len(file.names), 'name')} and {counted(len(file.labels), 'label')}"
         return [Finding("names", "fault", what, "prepare it again: each clip needs one of each")]
     whole = all(isinstance(label, int) and 0 <= label < 2**31 for label in file.labels)
     y = np.array(file.labels if whole else [0] * len(file.names), dtype=np.int64)

@@ -38,7 +38,7 @@ def label_findings(labels: Sequence[Any], names: Sequence[str] | None = None) ->
         classes, y = np.unique(np.array(labels), return_inverse=True)
         return class_findings(np.asarray(y, dtype=np.int64), classes.tolist())
     if words:
-        what = f"{counted(words, 'label')} are words, the other {len(labels) - words:,} are not"
+        what = f"words and others are mixed: {words:,} of {counted(len(labels), 'label')} words"
         return [Finding("labels", "fault", what, "give all as words, or all as whole numbers from 0")]
     high = 10 * len(labels) + 1000
     bad = [at for at, label in enumerate(labels) if type(label) is not int or not 0 <= label <= high]
@@ -94,11 +94,11 @@ def action_findings(facts: Facts) -> list[Finding]:
         return []
     if 2 * len(odd) > len(facts.names):
         return [Finding("mislabelled", "note", "the labels are not the actions that the names say")]
-    what = f"another label than the action in the name has: {counted(len(odd), 'clip')}"
+    what = f"{counted(len(odd), 'clip')} with another label than most of the action that the name says"
     places = (
         Place(facts.names[i], seen=f"label {facts.y[i]}, most of A{actions[i]} have {usual[actions[i]]}") for i in odd
     )
-    return [grouped("mislabelled", "fault", what, "correct the labels, or take them from the names again", places)]
+    return [grouped("mislabelled", "note", what, "correct them, unless the names are wrong", places)]
 
 
 def length_findings(facts: Facts) -> list[Finding]:

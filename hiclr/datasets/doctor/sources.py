@@ -229,7 +229,7 @@ class PlanSource(Source):
             do = "rename them, or leave all but one out: prepare refuses the whole source"
             found.append(grouped("names", "fault", "several clips of one name", do, map(Place, twice)))
         for places in _kinds(self.mended):
-            what = f"mended while reading: {counted(len({place.clip for place in places}), 'clip')}"
+            what = f"{counted(len({place.clip for place in places}), 'clip')} mended while reading"
             found.append(grouped("mended", "note", what, "", places))
         return found
 
@@ -276,8 +276,8 @@ def _unreadable(places: list[Place]) -> Finding:
     what = _reason(places[0])
     if len(places) > 1:
         what = f"{len(places):,} files or clips cannot be read, all for one kind of reason ({what.rstrip('.')})"
-    do = "mend or download again what is named; prepare leaves it out"
-    return replace(grouped("unreadable", "fault", what, do, places), named=True)
+    do = "mend what is named; until then prepare leaves it out"
+    return replace(grouped("unreadable", "fault", what, do, places), named=_each_once(places))
 
 
 def _left_out(places: list[Place]) -> Finding:
@@ -285,7 +285,11 @@ def _left_out(places: list[Place]) -> Finding:
     if len(places) > 1:
         reason = _reason(places[0]).rstrip(".")
         what = f"{len(places):,} files or clips are left out, all for one kind of reason ({reason})"
-    return replace(grouped("left out", "note", what, "", places), named=True)
+    return replace(grouped("left out", "note", what, "", places), named=_each_once(places))
+
+
+def _each_once(places: list[Place]) -> bool:
+    return len({place.clip for place in places}) == len(places)
 
 
 def _said(places: list[Place]) -> Finding:

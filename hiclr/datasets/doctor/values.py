@@ -60,9 +60,11 @@ class Absent:
         """Frames within each clip's length."""
         anybody = np.asarray(block.present.any(axis=2))
         gone = block.inside & ~anybody
+        if block.wrong is not None:  # named as what they are
+            gone &= ~np.asarray(block.wrong.any(axis=(1, 3, 4)))
         self.frames += int(block.frames.sum())
         for clip in np.flatnonzero(gone.any(axis=1)):
-            if not anybody[clip].any():
+            if not anybody[clip].any() and gone[clip].sum() == block.frames[clip]:
                 self.empty.append(block.start + int(clip))
                 continue
             where = np.flatnonzero(gone[clip])

@@ -31,7 +31,7 @@ from hiclr.datasets.readers.spans import open_buffered, read_at
 from hiclr.datasets.readers.tree import Tree, open_tree
 from hiclr.datasets.readers.units import in_metres
 from hiclr.datasets.readers.unpickling import safe_loads
-from hiclr.datasets.wording import shown
+from hiclr.datasets.wording import counted, shown
 from hiclr.errors import InputError
 from hiclr.skeleton import Layout
 
@@ -468,7 +468,7 @@ def _elsewhere(folder: str, clips: dict[str, tuple[Found, bool]], found: dict[st
     """What to say of clips that a folder leaves out."""
     left = [name for name in found if name not in clips]
     return (
-        [f"{folder} leaves out {len(left):,} clips of other folders; they count as train: {listed(left)}"]
+        [f"{folder} leaves out {counted(len(left), 'clip')} of other folders, counted as train: {listed(left)}"]
         if left
         else []
     )
@@ -489,7 +489,9 @@ def _clips(parts: list[_Part], tree: Tree, notes: list[str]) -> dict[str, tuple[
                 name = f"{given}#{part.file}[{at}]"
             clips[name] = (Found(name, label, (part.file, at)), part.test)
         if twice:
-            notes.append(f"{tree.place(part.file)}: {len(twice):,} names occur twice; they got a mark: {listed(twice)}")
+            notes.append(
+                f"{tree.place(part.file)}: {counted(len(twice), 'name')} there before, now with a mark: {listed(twice)}"
+            )
     return clips
 
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from hiclr.datasets.files import no_positions
 from hiclr.datasets.readers.plan import Format, Found, Options, Plan, RawClip, Skipped, check_options
 from hiclr.datasets.readers.tree import Tree, open_tree
+from hiclr.datasets.wording import counted
 from hiclr.errors import InputError
 from hiclr.skeleton import KINECT_20_MSR, KINECT_20_SDK, Layout
 
@@ -270,7 +271,7 @@ def _without_partner(recordings: dict[str, str], intervals: Sequence[Interval], 
     named = Counter(interval.recording for interval in intervals)
     for recording, count in named.items():
         if recording not in recordings:
-            yield Skipped(f"joints_{recording}.txt", f"not there; {file} names {count} actions in it")
+            yield Skipped(f"joints_{recording}.txt", f"not there; {file} names {counted(count, 'action')} in it")
     for recording, name in recordings.items():
         if recording not in named:
             yield Skipped(name, f"{file} names no action in it")

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from hiclr.datasets.readers.clips import PUBLISHED_SPLITS, checked_positions, listed, official_protocol
 from hiclr.datasets.readers.plan import Format, Found, Options, Plan, RawClip, Skipped
 from hiclr.datasets.readers.tree import Tree
+from hiclr.datasets.wording import counted
 from hiclr.errors import InputError
 from hiclr.skeleton import NTU_25
 
@@ -234,11 +235,11 @@ def _protocols(tree: Tree, files: _Files) -> tuple[dict[str, frozenset[str]], li
         both = sorted(parts["train"] & parts["test"])
         if both:
             notes.append(
-                f"{protocol} names {len(both)} videos to train and to test; they count as train: {listed(both)}"
+                f"{protocol} names {counted(len(both), 'video')} to train and to test, counted as train: {listed(both)}"
             )
         left = [video for video in here if video not in parts["train"] | parts["test"]]
         if left:
-            notes.append(f"{protocol} leaves out {len(left):,} videos; they count as test: {listed(left)}")
+            notes.append(f"{protocol} leaves out {counted(len(left), 'video')}, counted as test: {listed(left)}")
     if not lists:
         notes.append("There is no protocol: cross-subject.txt or cross-view.txt is not beside the videos.")
     return {name: frozenset(parts["train"]) for name, parts in lists.items()}, notes
@@ -247,7 +248,9 @@ def _protocols(tree: Tree, files: _Files) -> tuple[dict[str, frozenset[str]], li
 def _name_strange(tree: Tree, name: str, parts: dict[str, set[str]], files: _Files) -> None:
     strange = sorted((parts["train"] | parts["test"]) - set(files.videos) - set(files.labels))
     if strange:
-        reason = f"it names {len(strange):,} videos of which neither frames nor labels are here: {listed(strange)}"
+        reason = (
+            f"it names {counted(len(strange), 'video')} of which neither frames nor labels are here: {listed(strange)}"
+        )
         files.skipped.append(Skipped(tree.place(name), reason, harmless=True))
 
 
@@ -284,7 +287,7 @@ def _read(tree: Tree, clip: Found) -> RawClip:
     if end > len(lines):
         raise InputError(
             f"{tree.place(labels)}, line {number}: it ends at frame {end} (it starts at {start}), but "
-            f"{tree.place(file)} has {len(lines)} frames."
+            f"{tree.place(file)} has {counted(len(lines), 'frame')}."
         )
     frames = np.array([_frame(lines[at], tree.place(file), at + 1) for at in range(start - 1, end)])
     x = frames.reshape(len(frames), PERSONS, NTU_25.num_joints, 3).transpose(3, 0, 2, 1)

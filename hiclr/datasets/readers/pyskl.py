@@ -28,7 +28,7 @@ from hiclr.datasets.readers.spans import read_at
 from hiclr.datasets.readers.tree import Tree
 from hiclr.datasets.readers.units import in_metres
 from hiclr.datasets.readers.unpickling import StoredArray, scan
-from hiclr.datasets.wording import shown
+from hiclr.datasets.wording import counted, shown
 from hiclr.errors import InputError
 from hiclr.skeleton import LAYOUTS, Layout
 
@@ -242,7 +242,7 @@ def _protocols(content: _Content, tree: Tree) -> tuple[dict[str, frozenset[str]]
         parts.setdefault(name, {}).setdefault(part, set()).update(members)
         strange = sorted(set(members) - known)
         if strange:
-            notes.append(f"split {split!r} names {len(strange):,} clips that are not here: {listed(strange)}")
+            notes.append(f"split {split!r} names {counted(len(strange), 'clip')} not here: {listed(strange)}")
     protocols: dict[str, frozenset[str]] = {}
     for name, by_part in parts.items():
         test = by_part.get("test") or by_part.get("val")
@@ -262,18 +262,24 @@ def _said_of_split(
     both = sorted(train & test)
     if both:
         notes.append(
-            f"{name}: {len(both):,} clips are in its train and in its test part; they count as test: {listed(both)}"
+            f"{name}: in its train and in its test part, counted as test: {counted(len(both), 'clip')}: {listed(both)}"
         )
     neither = [clip for clip in names if clip not in train and clip not in test]
     if neither and train:
         val = " (val among them)" if {"val", "test"} <= set(parts) else ""
-        notes.append(f"{name}: {len(neither):,} clips are in neither part{val}; they count as train: {listed(neither)}")
+        notes.append(
+            f"{name}: in neither part{val}, counted as train: {counted(len(neither), 'clip')}: {listed(neither)}"
+        )
     return notes
 
 
 def _said_of_lengths(content: _Content) -> list[str]:
     lengths = content.lengths
-    return [f"{len(lengths):,} clips, all their frames are read: {listed(lengths)}."] if lengths else []
+    return (
+        [f"all frames are read of {counted(len(lengths), 'clip')} that said another number: {listed(lengths)}."]
+        if lengths
+        else []
+    )
 
 
 def _flat(coordinates: int, layout: Layout) -> bool:
