@@ -172,7 +172,7 @@ def test_one_fault_is_one_finding():
 
 def test_a_clip_without_any_position_is_named_as_that():
     def all_nan(x: np.ndarray) -> None:
-        x[AT] = np.nan
+        x[AT][:, x[AT].any(axis=(0, 2, 3))] = np.nan
 
     assert list(found(planted(all_nan))) == ["not finite"]
 
@@ -471,7 +471,7 @@ def test_a_label_that_does_not_fit_the_action_in_the_name_is_named(tmp_path: Pat
     assert f"{NTU_NAMES[5]}: label 1, most of A003 have 2" in diagnosis_text(diagnose(path))
     clips = clean()
     names = tuple(f"S001C001P{i:03d}R001A{label + 1:03d}" for i, label in enumerate(clips.y))
-    assert found(dataclasses.replace(clips, names=names)) == {}
+    assert "mislabelled" not in found(dataclasses.replace(clips, names=names))
     wrong = np.where(np.arange(len(clips)) == AT, (clips.y + 1) % 4, clips.y)
     assert names[AT] in found(dataclasses.replace(clips, names=names, y=wrong))["mislabelled"]["where"]
 

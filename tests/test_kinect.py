@@ -150,7 +150,7 @@ def test_utkinect_intervals_count_both_ends_and_repeated_frames_once(tmp_path: P
     assert [UT_ACTIONS[int(found.label)] for found in plan.found] == ["walk", "sitDown", "throw"]
     assert plan.published == {"cross-subject": (100, 99)}
     assert [(skipped.file, skipped.reason) for skipped in plan.skipped] == [
-        ("joints_s02_e01.txt", "not there; actionLabel.txt names 1 actions in it")
+        ("joints_s02_e01.txt", "not there; actionLabel.txt names 1 action in it")
     ]
 
 

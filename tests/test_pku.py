@@ -85,7 +85,7 @@ def test_split_lists_become_protocols(end: str, tmp_path: Path):
     assert plan.published == {"pku1-xsub": (18_841, 2_704)}
     said = all_said(plan, clips)
     assert "0777-R" in said
-    assert "pku1-xview leaves out 1 videos; they count as test: 0003-L" in said
+    assert "pku1-xview leaves out 1 video, counted as test: 0003-L" in said
 
 
 def test_part_two_has_protocols_of_its_own(tmp_path: Path):
