@@ -761,6 +761,7 @@ def test_many_unreadable_files_are_one_finding_for_each_kind_of_reason():
     assert [place.clip for place in torn_ones.places] == [clean().names[i] for i in range(0, 32, 4)]
     assert all("frames, " in place.seen for place in torn_ones.places)
     assert f"{clean().names[1]}.txt is empty" in empty.text("clips")
+    assert empty.text("clips").count(clean().names[1]) == 1  # a file that the reason names is not named again
     assert "0.part, 1.part, 2.part, 3.part, 4.part, and 2 more" in unfinished.text("clips")
     assert all(f.do for f in faults.values())
 
