@@ -356,6 +356,7 @@ clips = open_set(sys.argv[1])
 train, test = clips.subset(range(0, 300, 2)), clips.subset(range(1, 300, 2))
 grown = held() - before
 print(len(clips), grown, [path.name for path in Path(tempfile.gettempdir()).iterdir()], float(clips.x[299].max()) > 0)
+assert (train.clips([0, 149]).numpy() == clips.x[[0, 298]]).all()  # the file has no name any more
 """
 
 

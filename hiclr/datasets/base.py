@@ -183,7 +183,7 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         """Clip (3, T, V, M) and its label."""
-        return torch.from_numpy(np.array(self.x[index])), int(self.y[index])
+        return torch.from_numpy(read_rows(self.x, index)), int(self.y[index])
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
         """Many clips in one read; used by `torch.utils.data.DataLoader`."""

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from hiclr.datasets.base import Ids, SkeletonSet
 from hiclr.datasets.keys import PER_PROTOCOL, SPLITS, checked_keys, objects_refused, unknown_keys
-from hiclr.datasets.rows import NpyRows, StoredRows, blocks
+from hiclr.datasets.rows import MappedFile, NpyRows, StoredRows, blocks
 from hiclr.errors import InputError
 from hiclr.skeleton import LAYOUTS, NTU_25, Layout, match_layout
 
@@ -129,7 +129,7 @@ def _from_folder(path: Path, layout: Layout | None, x: StoredRows | None, check:
     arrays: dict[str, Any] = {} if x is None else {"x": x}
     for file in sorted(file for file in path.glob("*.npy") if file.stem not in arrays):
         try:
-            arrays[file.stem] = np.load(file, mmap_mode="r" if file.stem == "x" else None, allow_pickle=False)
+            arrays[file.stem] = MappedFile(file) if file.stem == "x" else np.load(file, allow_pickle=False)
         except (OSError, EOFError, ValueError, MemoryError) as error:
             if "pickle" in str(error) or "Object arrays" in str(error) or "object" in str(error):
                 raise InputError(objects_refused(f"{path.name}/{file.name}", file.stem)) from error

@@ -1,25 +1,96 @@
 """Positions that stay in a file: read block by block, so that a set of any size passes through a little memory."""
 
-import mmap
 import os
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self, cast
+from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hiclr.errors import InputError
 
-__all__ = ["ChangedRows", "MappedRows", "NpyRows", "Positions", "StoredRows", "blocks", "read_rows"]
+__all__ = ["ChangedRows", "MappedFile", "MappedRows", "NpyRows", "Positions", "StoredRows", "blocks", "read_rows"]
 
 Ids = NDArray[np.int64]
 
 _BLOCK_BYTES = 2**25
 _BLOCK_CLIPS = 512
+
+
+class MappedFile(np.memmap[Any, np.dtype[np.float32]]):
+    """A whole `.npy`, mapped, and the file held open: rows stay those that were mapped when another takes its name.
+
+    Sent to another process (a worker of a `DataLoader`) it is opened there again, and nothing is copied. Parts of it
+    are arrays like any other.
+
+    Args:
+        path: the file; nothing in it is ever unpickled.
+
+    Raises:
+        ValueError: no npy, Python objects, or shorter than its header says.
+    """
+
+    path: Path | None = None  # of the whole file only, as `handle`: what is made from it has neither
+    handle: int | None = None
+
+    def __new__(cls, path: Path) -> Self:
+        with path.open("rb", buffering=0) as file:
+            shape, fortran, dtype = _header(file)
+            if dtype.hasobject:
+                raise ValueError("Python objects cannot be mapped")
+            mapped = cast("Self", super().__new__(cls, file, dtype, "r", file.tell(), shape, "F" if fortran else "C"))
+            mapped.path, mapped.handle = path.resolve(), os.dup(file.fileno())
+        finalize(mapped, os.close, mapped.handle).atexit = False
+        return mapped
+
+    def __getitem__(self, index: Any) -> Any:
+        part = super().__getitem__(index)
+        return part.view(np.ndarray) if isinstance(part, MappedFile) else part
+
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+        return array[()] if return_scalar else array
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """By name, where the file still has it."""
+        mine = None if self.handle is None else _identity(os.fstat(self.handle))
+        if self.path is None or mine is None or mine != _named(self.path):
+            return np.array(self).__reduce_ex__(protocol)
+        return _mapped_again, (self.path, mine)
+
+
+def _identity(there: os.stat_result) -> tuple[int, int, int]:
+    return there.st_ino, there.st_size, there.st_mtime_ns
+
+
+def _named(path: Path) -> tuple[int, int, int] | None:
+    """The identity of the file that has this name now."""
+    try:
+        return _identity(path.stat())
+    except OSError:
+        return None
+
+
+def _mapped_again(path: Path, identity: tuple[int, int, int]) -> MappedFile:
+    mapped = MappedFile(path) if _named(path) == identity else None
+    if mapped is None:
+        raise InputError(f"{path} was replaced or removed while it was in use. Open the set again.")
+    return mapped
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """(shape, whether in Fortran order, type) of an npy; the file stands where its numbers begin then."""
+    major, minor = np.lib.format.read_magic(file)
+    if (major, minor) not in ((1, 0), (2, 0)):
+        raise ValueError(f"npy version {major}.{minor} is not known")
+    read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(file)
+    return shape, fortran, dtype
 
 
 def read_rows(x: "Positions", index: Any) -> NDArray[np.float32]:
@@ -30,22 +101,25 @@ def read_rows(x: "Positions", index: Any) -> NDArray[np.float32]:
     """
     if isinstance(x, MappedRows):
         return read_rows(x.base, x.rows[index])
-    if not isinstance(x, np.memmap) or not hasattr(os, "preadv") or not _is_whole(x):
+    if not isinstance(x, MappedFile) or x.handle is None or not x.flags.c_contiguous or not hasattr(os, "preadv"):
         return np.array(x[index])
     rows = np.arange(len(x))[index]
     made = np.empty((rows.size, *x.shape[1:]), dtype=x.dtype)
-    size = made[:1].nbytes
-    with open(str(x.filename), "rb", buffering=0) as file:  # noqa: PTH123 - unbuffered
-        for place, row in zip(made, rows.ravel().tolist(), strict=True):
-            got = os.preadv(file.fileno(), [place], x.offset + row * size)
-            if got != size:
-                raise InputError(f"{x.filename} is shorter than it was when it was opened. Prepare the set again.")
+    flat, size = rows.ravel(), made[:1].nbytes
+    starts = [0, *(np.flatnonzero(np.diff(flat) != 1) + 1).tolist(), rows.size]  # of stretches of neighbours
+    for start, stop in pairwise(starts):
+        if start < stop:
+            _read_into(made[start:stop], x, x.offset + int(flat[start]) * size)
     return made if rows.ndim else made[0]
 
 
-def _is_whole(x: np.memmap[Any, Any]) -> bool:
-    """Whether this is the map itself, as opened, and not a part of it."""
-    return isinstance(x.base, mmap.mmap) and x.flags.c_contiguous and x.filename is not None and x.size > 0
+def _read_into(rows: NDArray[np.float32], x: MappedFile, offset: int) -> None:
+    left = rows.data.cast("B")
+    while left and x.handle is not None:
+        got = os.preadv(x.handle, [left], offset)
+        if not got:
+            raise InputError(f"{x.path} is shorter than it was when it was opened. Prepare the set again.")
+        left, offset = left[got:], offset + got
 
 
 class MappedRows:
@@ -110,7 +184,8 @@ def blocks(x: Positions) -> Iterator[tuple[int, NDArray[np.float32]]]:
     row_bytes = 4 * int(np.prod(x.shape[1:], dtype=np.int64))
     step = int(np.clip(_BLOCK_BYTES // max(row_bytes, 1), 1, _BLOCK_CLIPS))
     for start in range(0, len(x), step):
-        yield start, np.asarray(x[start : start + step])
+        part = slice(start, start + step)
+        yield start, read_rows(x, part) if isinstance(x, np.memmap) else np.asarray(x[part])
 
 
 class ChangedRows(StoredRows):
@@ -147,11 +222,7 @@ class NpyRows(StoredRows):
         self.path, self.member = path, member
         self._file: IO[bytes] | None = None
         with self._opened() as file:
-            major, minor = np.lib.format.read_magic(file)
-            if (major, minor) not in ((1, 0), (2, 0)):
-                raise ValueError(f"npy version {major}.{minor} is not known")
-            header = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
-            shape, fortran, self.stored = header(file)
+            shape, fortran, self.stored = _header(file)
             self.start = file.tell()
         if fortran:
             raise ValueError("Fortran order: its rows lie apart")
