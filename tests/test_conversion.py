@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hiclr.datasets import conversion, convert, open_set, report_text, rows, save_set, spool
+from hiclr.datasets import conversion, convert, open_set, report_text, rows, save_set, scratch, spool
 from hiclr.datasets.conversion import read_raw
 from hiclr.datasets.layout_files import read_layout
 from hiclr.datasets.preprocessing import RELEASED
@@ -118,7 +118,7 @@ def test_processes_read_the_same_as_one(tmp_path: Path):
 
 
 def test_two_at_one_spool_are_kept_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(spool, "_WAIT", 0.1)
+    monkeypatch.setattr(scratch, "_WAIT", 0.1)
     held = Spool(tmp_path / "spool", plan(Found("c", 0, (1, 1))), None)
     script = "import sys; from filelock import FileLock; FileLock(sys.argv[1]).acquire(timeout=0)"
     args = [sys.executable, "-c", script, str(tmp_path / "spool" / "lock")]

@@ -93,7 +93,7 @@ def test_a_set_from_two_arrays():
     ("x", "y", "words"),
     [
         (positions()[..., 0], range(6), ("(N, 3, T, V, M)", "(6, 3, 8, 25)", "x[..., None]")),
-        (positions().transpose(0, 2, 3, 4, 1), range(6), ("(6, 8, 25, 2, 3)", "np.moveaxis(x, 4, 1)")),
+        (positions().transpose(0, 2, 3, 4, 1), range(6), ("(6, 8, 25, 2, 3)", "x.transpose(0, 4, 1, 2, 3)")),
         (positions(joints=20), range(6), ("20 joints", "25")),
         (positions(), range(5), ("(6,)", "(5,)")),
         (positions(), [0, 1, 2, 0, 1, -1], ("-1", "clip 5")),

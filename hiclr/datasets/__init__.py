@@ -10,6 +10,7 @@ from hiclr.datasets.files import Opened, is_folder, open_folder, open_npz, save_
 from hiclr.datasets.preprocessing import RELEASED, RELEASED_CODE, Preprocess, centre, presence, resample, turn
 from hiclr.datasets.readers import FORMATS
 from hiclr.datasets.readers.tree import open_tree
+from hiclr.datasets.saving import clear_leftovers
 from hiclr.datasets.skipped import shortened
 from hiclr.datasets.streams import Stream, bones, motion, to_stream
 from hiclr.datasets.synthetic import synthetic
@@ -49,6 +50,7 @@ def open_set(path: Path | str) -> SkeletonSet:
     if str(path) == "synthetic":
         return synthetic()
     place = Path(path)
+    clear_leftovers(place)
     if not place.exists():
         raise InputError(f"There is no {place}. Give an npz, a folder made by `hiclr prepare`, or the word synthetic.")
     if is_folder(place):

@@ -3,6 +3,7 @@
 import hashlib
 import html
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,13 +15,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from hiclr.datasets.keys import whole_numbers, yes_or_no
 from hiclr.datasets.rows import Ids, MappedRows, Positions, StoredRows, blocks, read_rows
+from hiclr.datasets.shapes import joints_wanted, reshaped, wrong_joints
+from hiclr.datasets.words import counted
 from hiclr.errors import InputError
-from hiclr.skeleton import NTU_25, Layout
+from hiclr.skeleton import LAYOUTS, NTU_25, Layout
 
 __all__ = ["Ids", "MappedRows", "Positions", "SkeletonSet"]
 
 _SHAPE = "(N, 3, T, V, M): clips, coordinates, frames, joints, persons"
+_ONE_ARRAY = (
+    "Wanted is one array of numbers (N, 3, T, V, M): shorter clips end in zeros, and `length` says how long each is."
+)
 
 
 def take_rows(x: Positions, rows: Ids) -> Positions:
@@ -40,6 +47,33 @@ def _places(words: list[str], classes: list[str]) -> Ids:
     return np.array([classes.index(word) for word in words], dtype=np.int64)
 
 
+def _float32(x: Any) -> Positions:
+    """Positions as float32; what is not in memory stays where it is, and a memory map of float32 one."""
+    if isinstance(x, MappedRows | StoredRows):
+        return x
+    try:
+        array = np.asanyarray(x)
+    except (ValueError, TypeError) as error:  # lists of unequal lengths, a tensor of another device
+        raise InputError(f"x is no array ({error}). {_ONE_ARRAY}") from error
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"x must hold numbers, its type is {array.dtype}. {_ONE_ARRAY}")
+    with np.errstate(over="ignore"):  # infinite then, and named where positions are checked
+        made: Positions = array.astype(np.float32, copy=False)
+    return made
+
+
+def _layout(given: Layout | str | None, shape: tuple[int, ...]) -> Layout:
+    if isinstance(given, str):
+        if given not in LAYOUTS:
+            raise InputError(
+                f"layout {given!r} is not known (known: {', '.join(LAYOUTS)}). Give one of them, or a Layout."
+            )
+        return LAYOUTS[given]
+    if given is None and len(shape) == 5 and shape[1] == 3 and shape[3] != NTU_25.num_joints:
+        raise InputError(joints_wanted(shape))
+    return NTU_25 if given is None else given
+
+
 @dataclass(frozen=True, eq=False)
 class SkeletonSet(Dataset[tuple[Tensor, int]]):
     """N clips of skeletons with their labels and splits.
@@ -53,13 +87,15 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
         layout: the V joints.
         classes: the name of each class; also the classes that no clip has.
         names: N unique names; results of several streams or runs are joined by them.
-        ids: optional (N,) int64 arrays "subject", "camera", "setup".
+        ids: optional (N,) whole numbers by name: "subject", "camera", "setup", "view", "style", "replication", or a
+            name of your own.
         length: (N,) int64, frames of each clip in its source file; may exceed T when `x` was resampled.
         protocols: name -> (N,) bool, True for the test part. Order matters: the first is the default.
         source: where the set came from, for titles (a file name, not a path).
         synthetic: True for generated clips: said wherever the set is shown.
         preprocessing: the steps that were applied to `x`, in order.
         fps: frames a second of `x`; None where it is not known, or where clips were resampled to one length.
+        styles: the names of the styles that ids count, where there are such names.
 
     Raises:
         InputError: naming the argument, the shape wanted and the shape that came.
@@ -77,63 +113,65 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
     synthetic: bool = False
     preprocessing: tuple[str, ...] = ()
     fps: float | None = None
+    styles: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_positions()
+        if len(self.names) != len(self.x):
+            raise InputError(f"names must hold one for each of the {len(self.x)} clips of x; it has {len(self.names)}.")
         self._check_labels()
-        count = len(self.x)
-        per_clip: dict[str, Any] = {"names": self.names, **{f"ids[{k!r}]": v for k, v in self.ids.items()}}
-        per_clip |= {f"protocols[{k!r}]": v for k, v in self.protocols.items()}
+        per_clip: dict[str, NDArray[Any]] = {}
+        for field_name, typed in (("ids", whole_numbers), ("protocols", yes_or_no)):
+            given = getattr(self, field_name)
+            kept = {str(key): typed(value, f"{field_name}[{key!r}]") for key, value in given.items()}
+            object.__setattr__(self, field_name, kept)
+            per_clip |= {f"{field_name}[{key!r}]": value for key, value in kept.items()}
         if self.length is not None:
-            per_clip["length"] = self.length
+            per_clip["length"] = whole_numbers(self.length, "length")
+            object.__setattr__(self, "length", per_clip["length"])
         for key, value in per_clip.items():
-            if len(value) != count:
-                raise InputError(f"{key} must have one entry for each of the {count} clips of x, it has {len(value)}.")
+            if value.shape != (len(self.x),):
+                raise InputError(
+                    f"{key} must have shape ({len(self.x)},), one for each clip of x; it has {value.shape}."
+                )
         if self.fps is not None and not 0 < self.fps < float("inf"):
             raise InputError(f"fps must be a number of frames a second above 0, or None; it is {self.fps}.")
-        if len(set(self.names)) != count:
-            twice = next(name for name in self.names if self.names.count(name) > 1)
+        if len(set(self.names)) != len(self.names):
+            twice = Counter(self.names).most_common(1)[0][0]
             raise InputError(f"names must be unique, {twice!r} occurs more than once. Rename or drop one of the clips.")
 
     def _check_positions(self) -> None:
         shape = self.x.shape
         if len(shape) != 5 or shape[1] != 3:
-            hint = ""
-            if len(shape) == 4:
-                hint = " One person only? Add the last axis: x[..., None]."
-            elif len(shape) == 5 and 3 in shape:
-                hint = f" Axis {shape.index(3)} has 3 entries: move it with np.moveaxis(x, {shape.index(3)}, 1)."
-            raise InputError(f"x must have shape {_SHAPE}; it has shape {shape}.{hint}")
+            raise InputError(f"x must have shape {_SHAPE}; it has shape {shape}.{reshaped(shape)}")
         if 0 in shape:
             raise InputError(f"x must have shape {_SHAPE} with at least one of each; it has shape {shape}.")
         if shape[3] != self.layout.num_joints:
-            raise InputError(
-                f"x has {shape[3]} joints (axis 3 of {shape}), layout {self.layout.name!r} has "
-                f"{self.layout.num_joints}. Give the layout of these joints: joint names and parents."
-            )
+            raise InputError(wrong_joints(shape, self.layout))
         if self.x.dtype != np.float32:
             raise InputError(f"x must be float32, it is {self.x.dtype}. Convert it with x.astype(np.float32).")
 
     def _check_labels(self) -> None:
         if self.y.shape != (len(self.x),):
+            flat = " One column for each class? y.argmax(axis=1)." if self.y.ndim == 2 and self.y.shape[1] > 1 else ""
             raise InputError(
-                f"y must have shape ({len(self.x)},), one label for each clip of x; it has {self.y.shape}."
+                f"y must have shape ({len(self.x)},), one label for each clip of x; it has {self.y.shape}.{flat}"
             )
         outside = np.flatnonzero((self.y < 0) | (self.y >= len(self.classes)))
         if len(outside):
-            first = int(outside[0])
+            first, classes = int(outside[0]), counted(len(self.classes), "class", "classes")
             raise InputError(
-                f"y must hold indices 0..{len(self.classes) - 1} into the {len(self.classes)} classes; "
+                f"y must hold indices 0..{len(self.classes) - 1} into the {classes}; "
                 f"clip {first} ({self.names[first]}) has {int(self.y[first])}."
             )
 
     @classmethod
     def from_arrays(
         cls,
-        x: NDArray[Any] | StoredRows,
+        x: Positions | NDArray[Any],
         y: Sequence[Any] | NDArray[Any],
         *,
-        layout: Layout = NTU_25,
+        layout: Layout | str | None = None,
         classes: Sequence[str] | None = None,
         names: Sequence[str] | None = None,
         test: NDArray[np.bool_] | Sequence[bool] | None = None,
@@ -141,10 +179,12 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
     ) -> "SkeletonSet":
         """A set from plain arrays.
 
+            clips = SkeletonSet.from_arrays(x, ["wave", "sit", ...], layout="kinect20-sdk", test=subjects > 30)
+
         Args:
-            x: (N, 3, T, V, M), any float type; metres, y up, absent persons zero.
+            x: (N, 3, T, V, M), any type of numbers; metres, y up, absent persons zero.
             y: (N,) integers 0..C-1, or words (then classes are the words in sorted order).
-            layout: the V joints; NTU's 25 when left out.
+            layout: the V joints, or the name of a known layout; NTU's 25 when left out.
             classes: C names; "0".."C-1" when left out.
             names: N unique clip names; numbered when left out.
             test: (N,) bool, the test part, stored as protocol "test".
@@ -153,7 +193,10 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
         Raises:
             InputError: as `SkeletonSet`, or labels that are no integers or words.
         """
+        x = _float32(x)
         labels = np.asarray(y)
+        if labels.dtype == object:  # a column of a table
+            labels = np.asarray(labels.tolist())
         if labels.dtype.kind in "US":
             texts = np.char.decode(labels, "utf-8", "replace") if labels.dtype.kind == "S" else labels
             words, labels = np.unique(texts, return_inverse=True)
@@ -167,12 +210,11 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
         if classes is None and highest > 10 * len(labels) + 1000:
             raise InputError(f"y must hold indices 0..C-1 of the classes; the largest label is {highest}.")
         if test is not None:
-            more["protocols"] = {"test": np.asarray(test, dtype=bool), **more.get("protocols", {})}
+            more["protocols"] = {"test": test, **more.get("protocols", {})}
         return cls(
-            # a memory map of float32 stays one
-            x=x if isinstance(x, StoredRows) else np.asanyarray(x, dtype=np.float32),
+            x=x,
             y=labels.astype(np.int64),
-            layout=layout,
+            layout=_layout(layout, x.shape),
             classes=tuple(str(i) for i in range(highest + 1)) if classes is None else tuple(map(str, classes)),
             names=tuple(f"clip{i:06d}" for i in range(len(x))) if names is None else tuple(map(str, names)),
             **more,
@@ -205,8 +247,7 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
 
     def subset(self, indices: NDArray[Any] | Sequence[int]) -> "SkeletonSet":
         """The clips at these indices, or where this mask is True, in this order; classes stay as they are."""
-        at = np.asarray(indices)
-        at = np.flatnonzero(at) if at.dtype == bool else at.astype(np.int64)
+        at = self._at(np.asarray(indices))
         return replace(
             self,
             x=take_rows(self.x, at),
@@ -216,6 +257,17 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
             length=None if self.length is None else self.length[at],
             protocols={key: value[at] for key, value in self.protocols.items()},
         )
+
+    def _at(self, indices: NDArray[Any]) -> Ids:
+        if indices.dtype == bool:
+            if indices.shape != (len(self),):
+                raise InputError(f"a mask of clips must have shape ({len(self)},), it has {indices.shape}.")
+            return np.flatnonzero(indices)
+        at = whole_numbers(indices, "indices of clips")
+        if at.size and not -len(self) <= at.min() <= at.max() < len(self):
+            wrong = at.max() if at.max() >= len(self) else at.min()
+            raise InputError(f"there is no clip {wrong}: the set has {counted(len(self), 'clip')}.")
+        return at
 
     def split_indices(self, protocol: str | None = None) -> tuple[Ids, Ids]:
         """(train, test) indices of a protocol; the first protocol when none is named.
@@ -270,7 +322,8 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
         count, _, frames, joints, persons = self.x.shape
         rows = {
             "clips": f"{count:,}" + (" (synthetic)" if self.synthetic else ""),
-            "clip": f"{frames} frames, {joints} joints ({self.layout.name}), {persons} person{'s' * (persons > 1)}",
+            "clip": f"{counted(frames, 'frame')}, {counted(joints, 'joint')} ({self.layout.name}), "
+            f"{counted(persons, 'person')}",
             "classes": f"{self.num_classes}",
         }
         rows |= {f"{key}s": f"{len(np.unique(value))}" for key, value in self.ids.items()}
@@ -288,4 +341,8 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
             f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
             for key, value in self.summary().items()
         )
-        return f"<b>SkeletonSet</b> {html.escape(self.source)}<table>{cells}</table>"
+        # a viewer would set what stands between two $ as a formula
+        return (
+            f"<div class='tex2jax_ignore mathjax_ignore'><b>SkeletonSet</b> {html.escape(self.source)}"
+            f"<table>{cells}</table></div>"
+        )

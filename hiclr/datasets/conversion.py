@@ -31,8 +31,9 @@ from hiclr.datasets.reading import (
     read_options,
 )
 from hiclr.datasets.rows import ChangedRows
+from hiclr.datasets.scratch import Scratch
 from hiclr.datasets.skipped import list_path, shortened, write_list
-from hiclr.datasets.spool import Record, Scratch, Spool, SpooledRows, fingerprint
+from hiclr.datasets.spool import Record, Spool, SpooledRows, fingerprint
 from hiclr.datasets.synthetic import synthetic
 from hiclr.errors import InputError
 from hiclr.skeleton import Layout

@@ -12,7 +12,6 @@ import errno
 import hashlib
 import json
 import os
-import shutil
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -26,7 +25,6 @@ from typing import IO, Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -34,16 +32,15 @@ from hiclr.datasets.files import no_positions
 from hiclr.datasets.preprocessing import Preprocess
 from hiclr.datasets.readers.plan import Found, Plan, RawClip
 from hiclr.datasets.rows import StoredRows
+from hiclr.datasets.scratch import Scratch
 from hiclr.errors import InputError
 from hiclr.skeleton import Layout
 
-__all__ = ["Record", "Scratch", "Spool", "SpooledRows", "cores"]
+__all__ = ["Record", "Spool", "SpooledRows", "cores"]
 
 _MANY = 200  # clips from which processes pay
 _LARGEST_SEGMENT = 64
 _SEGMENTS = 200  # about so many, where there are few clips for each
-_WAIT = 30.0  # seconds: readers of a process that was killed end by themselves
-_FORMAT = "hiclr spool 1"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -83,57 +80,6 @@ class _Work:
 def cores() -> int:
     """Processes that can run at once."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class Scratch:
-    """A folder for what is half written, held by one process; what one that was killed has left there is gone.
-
-    Args:
-        folder: made when it is not there.
-        fingerprint: of the source and the settings; segments of others are removed.
-
-    Raises:
-        InputError: something else lies in the folder, or another process is at it.
-    """
-
-    def __init__(self, folder: Path, fingerprint: str = "") -> None:
-        self.folder, self.discarded = folder, False
-        self._check_ours()
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(folder / "lock", thread_local=False)
-        try:
-            self._lock.acquire(timeout=_WAIT)
-        except Timeout:
-            raise InputError(f"{folder} is being written by another process. Wait for it, or end it.") from None
-        self._begin(fingerprint)
-
-    def _check_ours(self) -> None:
-        """Nobody's files are taken for a spool."""
-        if not self.folder.exists() or (self.folder / "about.json").is_file():
-            return
-        if {path.name for path in self.folder.iterdir()} - {"lock", "about.new"}:
-            raise InputError(f"{self.folder} is in the way and no spool of this program. Move it, or write elsewhere.")
-
-    def _begin(self, fingerprint: str) -> None:
-        about, wanted = self.folder / "about.json", {"format": _FORMAT, "fingerprint": fingerprint}
-        try:
-            there = json.loads(about.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            there = None
-        for path in self.folder.iterdir():
-            if path.name not in ("lock", "about.json", "old") and (there != wanted or path.suffix != ".segment"):
-                self.discarded |= path.suffix == ".segment"
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-        if there != wanted:  # last: until here the folder is what it says
-            new = self.folder / "about.new"
-            new.write_text(json.dumps(wanted), encoding="utf-8")
-            new.replace(about)
-
-    def close(self, *, remove: bool) -> None:
-        """Let others at it; with all that lies in it gone where it is not needed any more."""
-        self._lock.release()
-        if remove:
-            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Spool(Scratch):
