@@ -1,6 +1,11 @@
 """SkeletonSet, sets on disk, preprocessing and streams."""
 
+import io
+import json
+import re
+import warnings
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +25,7 @@ from hiclr.datasets import (
     motion,
     open_set,
     presence,
+    report_text,
     resample,
     save_set,
     synthetic,
@@ -182,6 +188,205 @@ def test_a_faulty_npz_gets_a_sentence(tmp_path: Path, arrays: dict[str, np.ndarr
     assert all(word in str(refused.value) for word in ("bad.npz", *words))
     report = diagnose(tmp_path / "bad.npz")
     assert not report["ok"]
+
+
+# --- what is no set, or not in the order that is wanted ---------------------------------------------------------------
+
+
+def npy_bytes(x: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, x)
+    return file.getvalue()
+
+
+def zip_bytes(**members: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as packed:
+        for name, content in members.items():
+            packed.writestr(name.replace("__", "/").replace("_", "."), content)
+    return file.getvalue()
+
+
+WHOLE = zip_bytes(x_npy=npy_bytes(positions()), y_npy=npy_bytes(np.arange(6)))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (npy_bytes(positions()), "is a single array, a .npy under the name of an npz.*np.savez"),
+        (zip_bytes(a_skeleton=b"0", b_skeleton=b"0"), r"is a zip without arrays \(in it: a.skeleton, b.skele"),
+        (zip_bytes(set__x_npy=b"", set__y_npy=b""), r"is a zip of a folder \(set/x.npy\). Unpack it"),
+        (zip_bytes(x_npy=b"\x93NUMPY torn", y_npy=npy_bytes(np.arange(6))), "'x' cannot be read .*Copy or download"),
+        (b"", "is empty, 0 bytes"),
+        (b"<!DOCTYPE html><p>404", "is a web page"),
+        (b"\x80\x04K\x05.", "is a pickle, .* refused"),
+        (b"\x1f\x8b\x08", "is packed with gzip"),
+        (b"\x89HDF\r\n", "is an HDF5 file"),
+        (b"x y z", "is no npz"),
+        (WHOLE[:-40], "is no whole npz"),
+        (WHOLE[:3000] + b"?" + WHOLE[3001:], "cannot be read .*CRC"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("command", ["open", "prepare", "doctor"])
+def test_a_wrong_container_is_named_plainly(tmp_path: Path, content: bytes, words: str, command: str):
+    (tmp_path / "set.npz").write_bytes(content)
+    if command == "doctor":
+        said = diagnose(tmp_path / "set.npz")["faults"][0]["what"]
+        assert re.search(f"set.npz.* ?{words}", said)
+        return
+    with pytest.raises(InputError, match=f"set.npz.* ?{words}"):
+        open_set(tmp_path / "set.npz") if command == "open" else convert(tmp_path / "set.npz", tmp_path / "out")
+
+
+def test_what_lies_beside_the_arrays_of_an_npz_is_no_matter(tmp_path: Path):
+    (tmp_path / "set.npz").write_bytes(WHOLE)
+    with zipfile.ZipFile(tmp_path / "set.npz", "a") as packed:
+        packed.writestr("readme.txt", "mine")
+    np.testing.assert_array_equal(open_set(tmp_path / "set.npz").x, positions())
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("{", "no JSON"), ("[1, 2]", r"must hold an object.*it holds \[1, 2\]"), ("7", "must hold an object"),
+        ("[" * 10**5, "no JSON"), ('{"classes": [["a"], ["b", "c"]]}', "'classes' must hold a number, a text or"),
+        ('{"fps": {}}', "'fps' must hold"),
+    ],
+)  # fmt: skip
+def test_a_meta_json_that_is_none_is_named(tmp_path: Path, said: str, words: str):
+    save_set(small_set(), tmp_path / "set")
+    (tmp_path / "set" / "meta.json").write_text(said)
+    with pytest.raises(InputError, match=f"set/meta.json.*{words}"):
+        open_set(tmp_path / "set")
+
+
+def test_a_meta_json_may_say_what_files_may(tmp_path: Path):
+    save_set(small_set(), tmp_path / "set")
+    said = {"fps": 25, "styles": ["calm"], "mine": {"any": ["thing"]}}
+    (tmp_path / "set" / "meta.json").write_text(json.dumps(said), encoding="utf-8-sig")
+    clips = open_set(tmp_path / "set")
+    assert (clips.fps, clips.styles) == (25, ("calm",))
+
+
+@pytest.mark.parametrize("read", [open_set, lambda path: convert(path, path.with_name("out"))])
+def test_a_folder_that_lacks_something_is_named(tmp_path: Path, read: Callable[[Path], object]):
+    save_set(small_set(), tmp_path / "set")
+    np.save(tmp_path / "set" / "y.npy", np.arange(5))
+    with pytest.raises(InputError, match=r"set: y must have shape \(6,\), one label for each clip of x; it has \(5,\)"):
+        read(tmp_path / "set")
+    np.save(tmp_path / "set" / "y.npy", np.eye(6, 3, dtype=int))
+    with pytest.raises(InputError, match=r"One column for each class\? y\.argmax\(axis=1\)"):
+        read(tmp_path / "set")
+    (tmp_path / "set" / "y.npy").unlink()
+    with pytest.raises(InputError, match=r"set has x\.npy and no y\.npy\..*zeros will do"):
+        read(tmp_path / "set")
+    (tmp_path / "set" / "x.npy").write_bytes(b"\x93NUMPY")
+    with pytest.raises(InputError, match=r"set/x\.npy is no npy file, or not a whole one"):
+        read(tmp_path / "set")
+
+
+LINE = r"x(?:\.reshape\([^)]*\))?(?:\.transpose\([^)]*\))?(?:\[[^\]]*\])?(?= makes| brings|\. |\.$)"
+
+
+@pytest.mark.parametrize(
+    ("shape", "order"),
+    [
+        ((6, 3, 8, 25), "nctv"), ((6, 8, 25, 3), "ntvc"), ((6, 8, 3, 25), "ntcv"), ((3, 8, 25, 2), "ctvm"),
+        ((8, 25, 3), "tvc"), ((3, 8, 25), "ctv"), ((6, 8, 75), "nt(vc)"), ((6, 8, 150), "nt(mvc)"),
+        ((6, 2, 8, 25, 3), "nmtvc"), ((6, 8, 25, 2, 3), "ntvmc"), ((6, 8, 2, 25, 3), "ntmvc"),
+        ((6, 8, 25, 3, 2), "ntvcm"), ((6, 2, 3, 8, 25), "nmctv"), ((3, 6, 8, 25, 2), "cntvm"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["arrays", "set.npz", "set"])
+def test_the_line_that_brings_axes_to_their_order_does(tmp_path: Path, shape: tuple[int, ...], order: str, name: str):
+    wanted = positions()  # (6, 3, 8, 25, 2), of which there is as much as the shape has
+    wanted = wanted[: 6 if "n" in order else 1, ..., : 2 if "m" in order else 1]
+    axes = order.replace("(", "").replace(")", "")
+    x = np.einsum(wanted, [0, 1, 2, 3, 4], ["nctvm".index(axis) for axis in axes]).reshape(shape)
+    y = np.zeros(len(wanted), int)
+    with pytest.raises(InputError) as refused:
+        if name == "arrays":
+            SkeletonSet.from_arrays(x, y)
+        elif name == "set":
+            (tmp_path / "set").mkdir()
+            np.save(tmp_path / "set" / "x.npy", x)
+            np.save(tmp_path / "set" / "y.npy", y)
+            open_set(tmp_path / "set")
+        else:
+            np.savez(tmp_path / "set.npz", x=x, y=y)
+            open_set(tmp_path / "set.npz")
+    said = str(refused.value)
+    assert "(N, 3, T, V, M)" in said
+    assert str(shape) in said
+    hint = re.search(
+        r"x(?:\.reshape\([^)]*\))?(?:\.transpose\([^)]*\))?(?:\[[^\]]*\])?(?= (?:makes|brings)|\. |\.$)", said
+    )
+    assert hint, said
+    np.testing.assert_array_equal(eval(hint[0], {"x": x}), wanted)  # noqa: S307 - our own line
+
+
+def test_joints_that_changed_places_are_seen(tmp_path: Path):
+    for axis in (2, 4):
+        x = np.ascontiguousarray(positions().swapaxes(3, axis))
+        np.savez(tmp_path / "set.npz", x=x, y=np.arange(6))
+        for read in (lambda: open_set(tmp_path / "set.npz"), lambda x=x: SkeletonSet.from_arrays(x, np.arange(6))):
+            with pytest.raises(InputError, match=rf"Axis {axis} has 25: x\.swapaxes\(3, {axis}\)"):
+                read()
+
+
+@pytest.mark.parametrize("dtype", ["f8", "i4", "f2", "u1", ">f4"])
+@pytest.mark.parametrize("name", ["set.npz", "set"])
+def test_positions_of_another_type_are_converted_and_said(tmp_path: Path, dtype: str, name: str):
+    x = (positions() * 100).astype(np.int8).astype(dtype)
+    (tmp_path / "set").mkdir()
+    np.save(tmp_path / "set" / "x.npy", x)
+    np.save(tmp_path / "set" / "y.npy", np.arange(6))
+    np.savez(tmp_path / "set.npz", x=x, y=np.arange(6))
+    with pytest.warns(UserWarning, match=r"x is \w+[\w ]* and is read as float32"):
+        clips = open_set(tmp_path / name)
+    assert clips.x.dtype == np.float32
+    np.testing.assert_array_equal(clips.clips(range(6)).numpy(), x.astype(np.float32))
+    report = convert(tmp_path / name, tmp_path / "out.npz")
+    assert "and is read as float32" in report["notes"][0]
+    np.testing.assert_array_equal(open_set(tmp_path / "out.npz").x, x.astype(np.float32))
+
+
+def test_numbers_beyond_float32_are_named_not_warned_of(tmp_path: Path):
+    np.savez(tmp_path / "set.npz", x=positions(2).astype(np.float64) * 1e200, y=np.arange(2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        for read in (open_set, lambda path: convert(path, tmp_path / "out.npz")):
+            with pytest.raises(InputError, match="2 clips hold positions that are not finite"):
+                read(tmp_path / "set.npz")
+
+
+def test_clips_of_unequal_length_are_told_to_be_padded(tmp_path: Path):
+    ragged = np.empty(2, dtype=object)
+    ragged[:] = [positions()[0], positions()[1, :, :4]]
+    (tmp_path / "set").mkdir()
+    np.save(tmp_path / "set" / "x.npy", ragged, allow_pickle=True)
+    np.save(tmp_path / "set" / "y.npy", np.arange(2))
+    np.savez(tmp_path / "set.npz", x=ragged, y=np.arange(2))
+    for read in (
+        lambda: open_set(tmp_path / "set"), lambda: open_set(tmp_path / "set.npz"),
+        lambda: convert(tmp_path / "set", tmp_path / "out"), lambda: SkeletonSet.from_arrays(ragged, [0, 1]),
+        lambda: SkeletonSet.from_arrays(list(ragged), [0, 1]),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=r"one array of numbers .* shorter clips end in zeros, and `length`"):
+            read()
+
+
+def test_one_of_a_thing_is_not_said_as_many(tmp_path: Path):
+    clips = SkeletonSet.from_arrays(positions(1, frames=1, persons=1), [0])
+    assert "clip 1 frame, 25 joints (ntu25), 1 person;" in repr(clips)
+    save_set(clips, tmp_path / "set.npz")
+    said = report_text(convert(tmp_path / "set.npz", tmp_path / "out.npz"))
+    assert said.startswith("1 clip, 1 class, 1 frame: ")
+    broken = replace(clips, x=np.full_like(clips.x, np.nan))
+    with pytest.raises(InputError, match="1 clip holds positions"):
+        save_set(broken, tmp_path / "nan.npz")
+    with pytest.raises(InputError, match=r"indices 0\.\.0 into the 1 class;"):
+        SkeletonSet.from_arrays(clips.x, [3], classes=["a"])
 
 
 def test_objects_are_refused_not_unpickled(tmp_path: Path):

@@ -52,7 +52,11 @@ def open_set(path: Path | str) -> SkeletonSet:
     place = Path(path)
     clear_leftovers(place)
     if not place.exists():
-        raise InputError(f"There is no {place}. Give an npz, a folder made by `hiclr prepare`, or the word synthetic.")
+        half = place.with_name(f"{place.name}.partial")
+        unfinished = f" {half} is a half of it: the `hiclr prepare` that made it goes on." if half.is_dir() else ""
+        raise InputError(
+            f"There is no {place}. Give an npz, a folder made by `hiclr prepare`, or the word synthetic.{unfinished}"
+        )
     if is_folder(place):
         return _said(open_folder(place))
     if place.suffix == ".npz":

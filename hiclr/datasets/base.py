@@ -153,7 +153,9 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
 
     def _check_labels(self) -> None:
         if self.y.shape != (len(self.x),):
-            flat = " One column for each class? y.argmax(axis=1)." if self.y.ndim == 2 and self.y.shape[1] > 1 else ""
+            flat = ""
+            if self.y.ndim == 2:
+                flat = " One column for each class? y.argmax(axis=1)." if self.y.shape[1] > 1 else " Give y[:, 0]."
             raise InputError(
                 f"y must have shape ({len(self.x)},), one label for each clip of x; it has {self.y.shape}.{flat}"
             )

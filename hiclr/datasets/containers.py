@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hiclr.datasets.keys import key_of, objects_refused
+from hiclr.datasets.keys import is_known, key_of, objects_refused
 from hiclr.datasets.rows import MappedFile
 from hiclr.errors import InputError
 
@@ -124,9 +124,7 @@ def _file(file: Path, key: str) -> NDArray[Any]:
         called = f"{file.parent.name}/{file.name}"
         if _says_objects(error):
             raise InputError(objects_refused(called, key)) from error
-        raise InputError(
-            f"{called} is shorter than it says or no npy file ({error}). Prepare the set again."
-        ) from error
+        raise InputError(f"{called} is no npy file, or not a whole one ({error}). Prepare the set again.") from error
     return array
 
 
@@ -142,9 +140,9 @@ def _meta(path: Path) -> dict[str, NDArray[Any]]:
         raise InputError(f"{called} is no JSON ({error}). Prepare the set again.") from error
     if not isinstance(said, dict):
         raise InputError(
-            f'{called} must hold an object, {{"key": value}}; it holds a {type(said).__name__}. Prepare the set again.'
+            f'{called} must hold an object, {{"key": value}}; it holds {str(said)[:40]}. Prepare the set again.'
         )
-    return {key: _json_array(value, key, called) for key, value in said.items()}
+    return {key: _json_array(value, key, called) for key, value in said.items() if is_known(key)}
 
 
 def _json_array(value: Any, key: str, called: str) -> NDArray[Any]:

@@ -35,6 +35,7 @@ from hiclr.datasets.scratch import Scratch
 from hiclr.datasets.skipped import list_path, shortened, write_list
 from hiclr.datasets.spool import Record, Spool, SpooledRows, fingerprint
 from hiclr.datasets.synthetic import synthetic
+from hiclr.datasets.words import counted
 from hiclr.errors import InputError
 from hiclr.skeleton import Layout
 
@@ -70,7 +71,8 @@ class Conversion:
         listed = [f"{clip}: {what}" for clip, what in self.dropped[:_LISTED]]
         if len(self.dropped) > _LISTED:
             clips = len({clip for clip, _ in self.dropped})
-            listed.append(f"... {len(self.dropped):,} notes of this kind on {clips:,} clips, {_LISTED} are shown.")
+            many = f"{len(self.dropped):,} notes of this kind on {counted(clips, 'clip')}"
+            listed.append(f"... {many}, {_LISTED} are shown.")
         return [*self.notes, *listed]
 
 
@@ -190,9 +192,9 @@ def _check_size(shape: tuple[int, ...], path: Path) -> None:
     source = path if path.name not in ("", "..") else path.resolve()
     out = source.with_name(f"{source.stem if source.is_file() else source.name}-set")
     raise InputError(
-        f"{path} holds about {shape[0]:,} clips of up to {shape[2]:,} frames, {size / 1e9:,.1f} GB of positions: too "
-        f"much to be read from raw files each time (at most {_MOST_RAW / 1e9:g} GB). Prepare it once and give that set "
-        f"instead: hiclr prepare {shlex.quote(str(path))} --out {shlex.quote(str(out))}"
+        f"{path} holds about {counted(shape[0], 'clip')} of up to {counted(shape[2], 'frame')}, {size / 1e9:,.1f} GB "
+        f"of positions: too much to be read from raw files each time (at most {_MOST_RAW / 1e9:g} GB). Prepare it once "
+        f"and give that set instead: hiclr prepare {shlex.quote(str(path))} --out {shlex.quote(str(out))}"
     )
 
 
@@ -395,7 +397,8 @@ def _counts(made: Conversion) -> dict[str, dict[str, Any]]:
 
 def report_text(report: dict[str, Any]) -> str:
     """The report of `convert` for people; of many skipped files some of each kind, and where all are listed."""
-    lines = [f"{report['clips']:,} clips, {report['classes']} classes, {report['frames']} frames: {report['out']}"]
+    sizes = ("clips", "clip", "clips"), ("classes", "class", "classes"), ("frames", "frame", "frames")
+    lines = [f"{', '.join(counted(report[key], one, more) for key, one, more in sizes)}: {report['out']}"]
     for name, count in report["protocols"].items():
         published = count.get("published")
         beside = f" (published: {published['train']:,} / {published['test']:,})" if published else ""

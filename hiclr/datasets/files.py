@@ -165,7 +165,8 @@ def _type_notes(x: Any, source: str) -> tuple[str, ...]:
     if stored == np.float32:
         return ()
     whole = ", all of it into memory; a set that `hiclr prepare` writes is mapped" if isinstance(x, np.memmap) else ""
-    return (f"{source}: x is {stored.name} and is read as float32{whole}.",)
+    called = "float32 in another byte order" if stored.name == "float32" else stored.name
+    return (f"{source}: x is {called} and is read as float32{whole}.",)
 
 
 def _labels(arrays: Arrays, source: str) -> tuple[NDArray[Any], list[str] | None, tuple[str, ...]]:

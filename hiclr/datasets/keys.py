@@ -20,6 +20,7 @@ __all__ = [
     "checked_keys",
     "file_of",
     "ids_in",
+    "is_known",
     "key_of",
     "objects_refused",
     "unknown_keys",
@@ -141,7 +142,7 @@ def ids_in(arrays: Mapping[str, Any], clips: int) -> dict[str, Any]:
     """name -> (N,) ids: those with keys of their own, those of `PER_ID`, unknown keys that could be nothing else."""
     found = {key: arrays[key] for key in IDS if key in arrays}
     for key, array in arrays.items():
-        if key.startswith(PER_ID) or (_unknown(key) and _are_ids(key, array, clips)):
+        if key.startswith(PER_ID) or (not is_known(key) and _are_ids(key, array, clips)):
             found.setdefault(key.removeprefix(PER_ID), array)
     return found
 
@@ -149,7 +150,7 @@ def ids_in(arrays: Mapping[str, Any], clips: int) -> dict[str, Any]:
 def unknown_keys(arrays: Mapping[str, Any], clips: int, source: str) -> tuple[str, ...]:
     """A sentence for each key that is not known."""
     said = []
-    for key in filter(_unknown, arrays):
+    for key in (key for key in arrays if not is_known(key)):
         near = get_close_matches(key.lower(), _known(), 1)
         if _are_ids(key, arrays[key], clips):
             said.append(f"{source}: the key {key!r} has a whole number for each clip and is read as ids of that name.")
@@ -162,8 +163,9 @@ def _known() -> list[str]:
     return ["x", "y", *_KEYS]
 
 
-def _unknown(key: str) -> bool:
-    return key not in _known() and not key.startswith((PER_PROTOCOL, PER_ID))
+def is_known(key: str) -> bool:
+    """Whether the key has a meaning here."""
+    return key in _known() or key.startswith((PER_PROTOCOL, PER_ID))
 
 
 def _are_ids(key: str, array: Any, clips: int) -> bool:

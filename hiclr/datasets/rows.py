@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -238,12 +239,13 @@ class NpyRows(StoredRows):
             with self._opened() as file:
                 file.seek(self.start + start * self.row_bytes)
                 content = file.read(wanted)
-        except (zipfile.BadZipFile, EOFError, RuntimeError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
             raise InputError(f"{self.path.name} cannot be read ({error}). Copy or download it again.") from error
         if len(content) != wanted:
             raise InputError(f"{self.path.name} ends too early. Copy or download it again.")
         rows = np.frombuffer(content, dtype=self.stored).reshape(stop - start, *self.shape[1:])
-        return rows.astype(np.float32)
+        with np.errstate(over="ignore"):  # infinite then, and named where positions are checked
+            return rows.astype(np.float32)
 
     def _size(self) -> int:
         if self.member is None:

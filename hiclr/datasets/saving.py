@@ -18,6 +18,7 @@ from hiclr.datasets.containers import is_folder
 from hiclr.datasets.keys import IDS, PER_ID, PER_PROTOCOL, check_files, file_of
 from hiclr.datasets.positions import checked
 from hiclr.datasets.scratch import Scratch
+from hiclr.datasets.words import counted
 from hiclr.errors import InputError
 
 __all__ = ["check_target", "clear_leftovers", "save_set"]
@@ -141,8 +142,8 @@ def check_target(target: Path) -> None:
     other = [name for name in there if not ours or not (name == "meta.json" or name.endswith(".npy"))]
     if other:
         raise InputError(
-            f"{target} holds what is no prepared set and would be lost ({len(other)} entries: {', '.join(other[:5])}). "
-            "Give the name of a new folder."
+            f"{target} holds what is no prepared set and would be lost ({counted(len(other), 'entry', 'entries')}: "
+            f"{', '.join(other[:5])}). Give the name of a new folder."
         )
 
 
