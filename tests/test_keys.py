@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import tempfile
+import warnings
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -206,9 +207,11 @@ def differences(one: SkeletonSet, other: SkeletonSet, but: tuple[str, ...] = ())
 
 
 def written_twice(clips: SkeletonSet, folder: Path, first: str, second: str) -> SkeletonSet:
-    save_set(clips, folder / f"one-{first}")
-    save_set(open_set(folder / f"one-{first}"), folder / f"two-{second}")
-    return open_set(folder / f"two-{second}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of what is written nothing is worth a word when it is read
+        save_set(clips, folder / f"one-{first}")
+        save_set(open_set(folder / f"one-{first}"), folder / f"two-{second}")
+        return open_set(folder / f"two-{second}")
 
 
 def test_the_file_that_holds_every_key_of_the_table_does():

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hiclr.datasets import SkeletonSet, open_set, save_set
+from hiclr.datasets import SkeletonSet, convert, open_set, save_set
 from hiclr.datasets.rows import MappedRows
 from hiclr.datasets.saving import clear_leftovers
 from hiclr.datasets.scratch import Scratch
@@ -132,6 +132,19 @@ def test_a_save_that_fails_keeps_the_set_whose_place_was_being_taken(tmp_path: P
         save_set(SkeletonSet.from_arrays(np.full_like(clips.x, np.inf), clips.y), tmp_path / "set")
     assert open_set(tmp_path / "set").fingerprint == clips.fingerprint
     assert entries(tmp_path) == ["set"]
+
+
+def test_prepare_puts_back_the_set_whose_place_was_being_taken(tmp_path: Path):
+    save_set(numbered(1), tmp_path / "set")
+    Scratch(tmp_path / "set.partial").close(remove=False)
+    (tmp_path / "set").rename(tmp_path / "set.partial" / "old")  # as a process that was killed leaves it
+    with pytest.raises(InputError, match=r"There is no .*set\.partial is a half of it: the `hiclr prepare`"):
+        open_set(tmp_path / "set")
+    np.savez(tmp_path / "nan.npz", x=np.full((2, 3, 4, 25, 1), np.nan, np.float32), y=np.arange(2))
+    with pytest.raises(InputError, match="not finite"):
+        convert(tmp_path / "nan.npz", tmp_path / "set")
+    assert open_set(tmp_path / "set").fingerprint == numbered(1).fingerprint
+    assert entries(tmp_path) == ["nan.npz", "set"]
 
 
 def test_two_that_save_to_one_name_are_kept_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
