@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from hiclr.datasets.base import SkeletonSet
+from hiclr.datasets.containers import is_folder
 from hiclr.datasets.doctor.bodies import Check
 from hiclr.datasets.doctor.counts import count_findings
 from hiclr.datasets.doctor.finding import SHOWN, Finding, Place, sentence
@@ -21,7 +22,6 @@ from hiclr.datasets.doctor.shape import Orientation, Scale
 from hiclr.datasets.doctor.sources import PlanSource, SetSource, Source
 from hiclr.datasets.doctor.twins import Twins, name_findings
 from hiclr.datasets.doctor.values import Absent, Frozen, NotFinite
-from hiclr.datasets.files import is_folder
 from hiclr.datasets.readers import find_format
 from hiclr.datasets.readers.plan import OptionError, Options, check_options
 from hiclr.datasets.readers.tree import open_tree
