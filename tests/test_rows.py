@@ -51,9 +51,17 @@ def test_a_file_cut_while_it_is_open_is_named(positions: np.memmap):
     path = Path(positions.filename)
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size - 100)
-    read_rows(positions, [0, 7])
-    with pytest.raises(InputError, match=r"x\.npy is shorter than it was"):
-        read_rows(positions, [8])
+    for rows in ([8], [0, 7]):
+        with pytest.raises(InputError, match=r"x\.npy was cut after it was opened"):
+            read_rows(positions, rows)
+
+
+def test_a_file_that_is_written_into_while_it_is_open_is_named(positions: np.memmap):
+    with Path(positions.filename).open("r+b") as file:
+        file.seek(200)
+        file.write(b"1234")
+    with pytest.raises(InputError, match=r"x\.npy was written into after it was opened"):
+        read_rows(positions, [0])
 
 
 def numbered(value: float, clips: int = 6) -> SkeletonSet:

@@ -39,6 +39,7 @@ class MappedFile(np.memmap[Any, np.dtype[np.float32]]):
 
     path: Path | None = None  # of the whole file only, as `handle`: what is made from it has neither
     handle: int | None = None
+    opened: tuple[int, int, int] | None = None
 
     def __new__(cls, path: Path) -> Self:
         with path.open("rb", buffering=0) as file:
@@ -47,6 +48,7 @@ class MappedFile(np.memmap[Any, np.dtype[np.float32]]):
                 raise ValueError("Python objects cannot be mapped")
             mapped = cast("Self", super().__new__(cls, file, dtype, "r", file.tell(), shape, "F" if fortran else "C"))
             mapped.path, mapped.handle = path.resolve(), os.dup(file.fileno())
+            mapped.opened = _identity(os.fstat(mapped.handle))
         finalize(mapped, os.close, mapped.handle).atexit = False
         return mapped
 
@@ -99,6 +101,9 @@ def read_rows(x: "Positions", index: Any) -> NDArray[np.float32]:
 
     Those of a mapped file are read from the file and not through the map: the pages of a map that were touched count
     as memory of the process, after an epoch of NTU120 gigabytes of them.
+
+    Raises:
+        InputError: the file was cut or written into since it was opened.
     """
     if isinstance(x, MappedRows):
         return read_rows(x.base, x.rows[index])
@@ -107,6 +112,7 @@ def read_rows(x: "Positions", index: Any) -> NDArray[np.float32]:
     rows = np.arange(len(x))[index]
     made = np.empty((rows.size, *x.shape[1:]), dtype=x.dtype)
     flat, size = rows.ravel(), made[:1].nbytes
+    _check_unchanged(x)
     starts = [0, *(np.flatnonzero(np.diff(flat) != 1) + 1).tolist(), rows.size]  # of stretches of neighbours
     for start, stop in pairwise(starts):
         if start < stop:
@@ -119,8 +125,23 @@ def _read_into(rows: NDArray[np.float32], x: MappedFile, offset: int) -> None:
     while left and x.handle is not None:
         got = os.preadv(x.handle, [left], offset)
         if not got:
-            raise InputError(f"{x.path} is shorter than it was when it was opened. Prepare the set again.")
+            _check_unchanged(x)
+            raise InputError(f"{x.path} could not be read at byte {offset}. Give the same command again.")
         left, offset = left[got:], offset + got
+
+
+def _check_unchanged(x: MappedFile) -> None:
+    """A file that was replaced or removed stays what was opened; one that was cut or written into does not."""
+    if x.handle is None or x.opened is None:
+        return
+    now = _identity(os.fstat(x.handle))
+    if now == x.opened:
+        return
+    what = "was cut" if now[1] < x.opened[1] else "was written into"
+    raise InputError(
+        f"{x.path} {what} after it was opened, so its clips are not those that were asked for. Prepare the set again, "
+        "which replaces it as a whole, and give the same command again."
+    )
 
 
 class MappedRows:
