@@ -6,7 +6,8 @@ environment.json               versions, device kind, threads, commit; no user, 
 metrics.jsonl                  one row per epoch, append-only
 progress.json                  how far the epoch under way is, for whoever looks on
 checkpoint-a.pt, -b.pt         two generations, each with its SHA-256 beside it
-lock, lock.pid                 one writer at a time
+not-finite.json                what was drawn for the clips of the step that stopped the run, where one did
+lock, lock.pid                 one writer at a time; the second is there while it writes
 """
 
 import hashlib
@@ -18,6 +19,7 @@ import math
 import os
 import platform
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -54,6 +56,10 @@ _SLOTS = ("checkpoint-a.pt", "checkpoint-b.pt")
 _FREE = ("device", "knn_every", "save_minutes")  # settings that change no weight: they may differ when a run goes on
 _EXACT = ("torch", "numpy", "threads", "device", "machine", "ranks")  # other values: the same up to rounding only
 
+_OWNER = "lock.pid"
+# what a writer that was killed leaves; results and features are written by others, at the same time perhaps
+_WRITERS = ("checkpoint-*", "config.json", "data.json", "environment.json", "not-finite.json", _OWNER)
+
 _LONG = 60  # characters of a value that a message shows
 
 _say = logging.getLogger(__name__)
@@ -68,7 +74,9 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     temporary = None
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", delete=False) as file:
+        # 40 characters at most: with a name as long as the system allows there would be no room for more
+        prefix = f".{path.name[:40]}."
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=prefix, suffix=".tmp", delete=False) as file:
             temporary = Path(file.name)
             file.write(data)
             file.flush()
@@ -112,7 +120,12 @@ def _plain(value: Any) -> Any:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as readable JSON, atomically; NaN and infinities become null."""
-    write_atomically(path, (json.dumps(_plain(value), indent=2, ensure_ascii=False) + "\n").encode())
+    write_atomically(path, _json_bytes(value, indent=2))
+
+
+def _json_bytes(value: Any, indent: int | None = None) -> bytes:
+    """JSON with a line end, as UTF-8; a file name that is no text in the system's encoding as JSON's own escapes."""
+    return (json.dumps(_plain(value), indent=indent, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -231,7 +244,7 @@ class Run:
         try:
             _drop_torn_line(path)
             with path.open("ab") as file:
-                file.write((json.dumps(_plain(row), ensure_ascii=False) + "\n").encode())
+                file.write(_json_bytes(row))
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
@@ -258,7 +271,7 @@ class Run:
     def writer(self) -> int | None:
         """The process that writes this run, where it lives on this machine; None where there is none."""
         try:
-            number = int((self.path / "lock.pid").read_text(encoding="utf-8").split()[0])
+            number = int((self.path / _OWNER).read_text(encoding="utf-8").split()[0])
             os.kill(number, 0)
         except (OSError, ValueError, IndexError) as error:
             return number if isinstance(error, PermissionError) else None
@@ -321,6 +334,11 @@ class Run:
         return state, epoch
 
     @property
+    def begun(self) -> bool:
+        """Whether there is a whole checkpoint that a step led to."""
+        return any(number > (0, 0) for number, _, _ in self._read_slots()[0])
+
+    @property
     def finished(self) -> bool:
         """Whether the newest checkpoint is that of the last epoch."""
         latest = self.latest()
@@ -338,14 +356,16 @@ class Run:
             _held.pop(key).release(force=True)
         lock = self._lock = _held[key] = _acquire(self.path)
         try:
-            for leftover in self.path.glob(".checkpoint-*.tmp"):
-                leftover.unlink(missing_ok=True)
+            for name in _WRITERS:
+                for leftover in self.path.glob(f".{name}.*.tmp"):
+                    leftover.unlink(missing_ok=True)
             yield
         finally:
             if _held.get(key) is lock:
                 _held.pop(key)
-                (self.path / "lock.pid").unlink(missing_ok=True)
-                (self.path / "progress.json").unlink(missing_ok=True)
+                for name in (_OWNER, "progress.json"):
+                    with suppress(OSError):
+                        (self.path / name).unlink(missing_ok=True)
                 lock.release(force=True)
             if self._lock is lock:
                 self._lock = None
@@ -439,18 +459,28 @@ def _drop_torn_line(path: Path) -> None:
 
 
 def _acquire(folder: Path) -> FileLock:
-    lock, owner = FileLock(folder / "lock", thread_local=False), folder / "lock.pid"
+    lock, owner = FileLock(folder / "lock", thread_local=False), folder / _OWNER
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        pid = owner.read_text(encoding="utf-8").strip() if owner.exists() else "unknown"
         raise InputError(
-            f"{folder} is being written by process {pid}. Wait for it, stop it, or choose another run folder."
+            f"{folder} is being written by {_owner(owner)}. Wait for it, stop it, or choose another run folder."
         ) from None
     except OSError as error:
         raise InputError(f"{folder} may not be written ({error.strerror or error}). Choose another folder.") from error
-    write_atomically(owner, f"{os.getpid()}\n".encode())
+    try:
+        write_atomically(owner, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+    except InputError:
+        lock.release(force=True)
+        raise
     return lock
+
+
+def _owner(path: Path) -> str:
+    """Who holds the lock, as it wrote down itself; it may not have come to that yet."""
+    with suppress(OSError):
+        return path.read_text(encoding="utf-8").strip()
+    return "another process"
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], free: Collection[str]) -> list[str]:
@@ -547,7 +577,7 @@ def _compare_environment(run: Run, now: dict[str, Any]) -> None:
     past = [run.environment, *run.environment.get("continued", [])]
     before = {key: value for start in past for key, value in start.items() if key != "continued"}
     changed = _differences(before, now, free=[key for key in {*before, *now} if key not in _EXACT])
-    if changed and run.metrics() and not run.finished:
+    if changed and run.begun and not run.finished:
         _say.warning("The run goes on, but not bit-exact: %s.", "; ".join(changed))
         run.environment["continued"] = [*run.environment.get("continued", []), now]
         write_json(run.path / "environment.json", run.environment)

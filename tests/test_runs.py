@@ -298,8 +298,11 @@ def test_finished_when_the_last_epoch_is_saved(run: Run):
     assert run.finished
 
 
-def test_going_on_elsewhere_is_said_and_written_down(run: Run, caplog: pytest.LogCaptureFixture):
-    run.append({"epoch": 1})
+@pytest.mark.parametrize(("epoch", "steps"), [(1, 0), (0, 2)])  # also within the first epoch
+def test_going_on_elsewhere_is_said_and_written_down(
+    run: Run, caplog: pytest.LogCaptureFixture, epoch: int, steps: int
+):
+    run.save(state(epoch), epoch, steps)
     threads = torch.get_num_threads()
     torch.set_num_threads(threads + 1)
     try:
