@@ -229,10 +229,13 @@ def _cached(
         except Exception as error:  # a damaged zip raises nearly anything; the array can be made again
             _say.warning("%s is damaged (%s): its features are computed again.", path.name, error)
     array = extract(encoder, clips, config, view, config.seed, device)
-    path.parent.mkdir(exist_ok=True)
     buffer = io.BytesIO()
     np.savez(buffer, features=array, key=np.array(key))
-    write_atomically(path, buffer.getvalue())
+    try:
+        path.parent.mkdir(exist_ok=True)
+        write_atomically(path, buffer.getvalue())
+    except (OSError, InputError) as error:  # a full disk, or somebody else's run: they are only computed again
+        _say.warning("These features are not kept for another time: %s", error)
     return array
 
 

@@ -57,6 +57,7 @@ _FREE = ("device", "knn_every", "save_minutes")  # settings that change no weigh
 _EXACT = ("torch", "numpy", "threads", "device", "machine", "ranks")  # other values: the same up to rounding only
 
 _OWNER = "lock.pid"
+_SILENT = 900  # seconds without a sign of life of a process on another machine
 # what a writer that was killed leaves; results and features are written by others, at the same time perhaps
 _WRITERS = ("checkpoint-*", "config.json", "data.json", "environment.json", "not-finite.json", _OWNER)
 
@@ -268,22 +269,29 @@ class Run:
             return found if isinstance(found, dict) else None
         return None
 
-    def writer(self) -> int | None:
-        """The process that writes this run, where it lives on this machine; None where there is none."""
-        try:
-            number = int((self.path / _OWNER).read_text(encoding="utf-8").split()[0])
-            os.kill(number, 0)
-        except (OSError, ValueError, IndexError) as error:
-            return number if isinstance(error, PermissionError) else None
-        return number
+    def writer(self) -> str | None:
+        """Who writes this run, as "process 12 on HOST"; None where nobody does, as far as can be told.
 
-    def save(self, state: Mapping[str, Any], epoch: int, steps: int = 0) -> None:
+        A process on another machine is taken to live for a quarter of an hour after its last sign.
+        """
+        with suppress(OSError, ValueError, IndexError):
+            text = (self.path / _OWNER).read_text(encoding="utf-8").strip()
+            _, number, _, host = text.split()
+            if host == socket.gethostname():
+                return text if _lives(int(number)) else None
+            signs = (self.path / name for name in (_OWNER, "progress.json", "metrics.jsonl"))
+            latest = max(sign.stat().st_mtime for sign in signs if sign.exists())
+            return text if time.time() - latest < _SILENT else None
+        return None
+
+    def save(self, state: Mapping[str, Any], epoch: int, steps: int = 0, later: int = 0) -> None:
         """Write a checkpoint over the older of the two generations.
 
         Args:
             state: nested dict of tensors, numbers and strings: what `torch.load(weights_only=True)` reads back.
             epoch: epochs done.
             steps: steps done of the next one. The generation with the higher numbers is the newer one.
+            later: bytes that checkpoints after this one take more; of the first one only, which asks for the room.
 
         Raises:
             InputError: a tensor is not finite, or the folder is full; the other generation is untouched.
@@ -296,7 +304,7 @@ class Run:
         torch.save({"epoch": epoch, "steps": steps, "state": dict(state)}, buffer)
         data = buffer.getvalue()
         if epoch == steps == 0:
-            self._must_fit(len(data))
+            self._must_fit(len(data) + later)
         if self._next_slot is None:
             newest = max(self._read_slots()[0], default=((-1, 0), _SLOTS[1], {}), key=lambda entry: entry[0])
             self._next_slot = _other(newest[1])
@@ -418,6 +426,16 @@ class Run:
             for key, value in self.summary().items()
         )
         return f"<b>Run</b> {html.escape(self.path.name)}<table>{cells}</table>"
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except PermissionError:
+        return True  # somebody else's
+    except OSError:
+        return False
+    return True
 
 
 def _other(slot: str) -> str:

@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 from hiclr.commands.answer import Answer, tell
 from hiclr.datasets import open_set
 from hiclr.errors import InputError
-from hiclr.evaluation import PROTOCOLS, evaluate, results_path, table
+from hiclr.evaluation import NOT_KEPT, PROTOCOLS, evaluate, results_path, table
 from hiclr.features import features
 from hiclr.runs import load_run, write_atomically
 
@@ -40,7 +40,8 @@ class Evaluate:
         protocols = [name.strip() for name in self.protocol.split(",") if name.strip()]
         run, clips = load_run(self.run_folder), open_set(str(self.data))
         result = evaluate(run, clips, protocols, self.split, self.device)
-        tell(f"Kept as {results_path(run, clips, self.split)}.")
+        if not any(note.startswith(NOT_KEPT) for note in result["notes"]):
+            tell(f"Kept as {results_path(run, clips, self.split)}.")
         return Answer(result, table(result))
 
 

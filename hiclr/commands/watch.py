@@ -58,7 +58,7 @@ def _words(done: int, epochs: int, under_way: dict[str, float] | None, run: Run)
     if run.writer() is None:
         return f"{text}; nobody trains it now. The same `hiclr pretrain` command goes on with it."
     if under_way is None:
-        return f"{text}; process {run.writer()} trains it."
+        return f"{text}; {run.writer()} trains it."
     return (
         f"{text}; step {under_way['step']:,.0f} of {under_way['steps']:,.0f}, {under_way['clips_per_s']:,.0f} clips/s, "
         f"{duration(under_way['seconds_left'])} left."

@@ -4,9 +4,10 @@ from hiclr.evaluation.clusters import Embedding, clamp_perplexity, neighbour_pur
 from hiclr.evaluation.floors import chance, random_features, raw_coordinates, raw_nearest
 from hiclr.evaluation.knn import knn_accuracy, knn_predict, nearest
 from hiclr.evaluation.linear import converged, linear_probe, rank_classes, top_k_accuracy
-from hiclr.evaluation.report import PROTOCOLS, Part, evaluate, interval, results_path, table
+from hiclr.evaluation.report import NOT_KEPT, PROTOCOLS, Part, evaluate, interval, results_path, table
 
 __all__ = [
+    "NOT_KEPT",
     "PROTOCOLS",
     "Embedding",
     "Part",

@@ -20,8 +20,9 @@ from hiclr.evaluation.linear import converged, linear_probe, rank_classes, top_k
 from hiclr.features import features
 from hiclr.runs import Run, environment, write_json
 
-__all__ = ["PROTOCOLS", "Part", "evaluate", "interval", "results_path", "table"]
+__all__ = ["NOT_KEPT", "PROTOCOLS", "Part", "evaluate", "interval", "results_path", "table"]
 
+NOT_KEPT = "This answer is not kept in the run folder"
 KNN = (1, 20)
 TOP = 5
 
@@ -76,6 +77,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluate the run's frozen encoder on clean clips, with the same probes on its untrained weights, and keep the
     answer in the run folder: see `results_path`. Measures of the same encoder and clips that are there already stay.
+    Where the folder cannot be written a note says so.
 
     Probes are fitted on the train part alone; nothing is chosen on the test part; the encoder is that of the newest
     checkpoint, whatever its epoch.
@@ -140,7 +142,10 @@ def evaluate(
         name: {key: list(interval(value, len(test))) for key, value in values.items()}
         for name, values in measures.items()
     }
-    write_json(path, result)
+    try:
+        write_json(path, result)
+    except InputError as error:  # a full disk, or somebody else's run: the answer is what was asked for
+        result["notes"] = [*result["notes"], f"{NOT_KEPT}: {error}"]
     return result
 
 

@@ -1,15 +1,16 @@
 """The loop: a row of metrics per epoch, everything saved before it is shown."""
 
 from collections.abc import Iterator
-from contextlib import closing, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
 
 from hiclr.datasets.base import SkeletonSet
 from hiclr.errors import InputError
 from hiclr.pretraining.config import PretrainConfig
+from hiclr.pretraining.faulty import NotFiniteError
 from hiclr.pretraining.process import Progress, StopFlag, Stopped
 from hiclr.pretraining.training import Epoch, Training, how_to_go_on
-from hiclr.runs import Row, Run, launched_ranks
+from hiclr.runs import Row, Run, launched_ranks, write_json
 
 __all__ = ["pretrain"]
 
@@ -35,8 +36,8 @@ def pretrain(train: SkeletonSet, config: PretrainConfig, run: Run) -> Iterator[R
 
     Raises:
         InputError: settings or data are not the run's, the loss or a gradient is not finite (epoch and clips are
-            named, the last checkpoint is untouched), a batch does not fit into memory, or the folder cannot be
-            written.
+            named, what was drawn for them is in not-finite.json, the last checkpoint is untouched), a batch does not
+            fit into memory, or the folder cannot be written.
         Stopped: interrupted; the same call goes on.
     """
     _check_same(train, config, run)
@@ -50,7 +51,7 @@ def pretrain(train: SkeletonSet, config: PretrainConfig, run: Run) -> Iterator[R
         if latest is not None:
             training.load(latest[0])
         elif first:
-            run.save(training.state(), 0)
+            run.save(training.state(), 0, later=training.optimiser_bytes())
 
         def keep(epoch: Epoch) -> None:
             if first:
@@ -61,7 +62,7 @@ def pretrain(train: SkeletonSet, config: PretrainConfig, run: Run) -> Iterator[R
         before = done * training.steps + epoch.steps
         with closing(Progress(run if first else None, config.epochs, training.steps, training.batch, before)) as bar:
             while epoch.number < config.epochs:
-                with StopFlag() as stop:
+                with StopFlag() as stop, _drawn_kept(run, first):
                     row = training.run_epoch(epoch, stop, bar, keep)
                     done += 1
                     if first:
@@ -82,3 +83,16 @@ def _check_same(train: SkeletonSet, config: PretrainConfig, run: Run) -> None:
         )
     if run.data.get("fingerprint") != train.fingerprint:
         raise InputError(f"{run.path} was opened with other clips. Open it with these: prepare_run(path, config, …).")
+
+
+@contextmanager
+def _drawn_kept(run: Run, first: bool) -> Iterator[None]:
+    """What was drawn for the clips of a step that was not finite is kept beside the run."""
+    try:
+        yield
+    except NotFiniteError as fault:
+        path = run.path / "not-finite.json"
+        if first:
+            with suppress(InputError):  # a full folder is not what the run stops for
+                write_json(path, fault.report)
+        raise InputError(f"{fault} What was drawn for them is in {path}.") from fault

@@ -25,8 +25,9 @@ _DDP = inspect.signature(nn.parallel.DistributedDataParallel).parameters  # torc
 
 
 def make_fabric(device: torch.device, precision: Any) -> Fabric:
-    """Fabric for one device, or for all that torchrun started; bfloat16 only where the GPU has it, which is said."""
-    if precision == "bf16-mixed" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+    """Fabric for one device, or for all that torchrun started; 32 bit where the GPU has no bfloat16, which is said."""
+    # emulated, as older GPUs do it, it is slower than 32 bit and less exact
+    if precision == "bf16-mixed" and device.type == "cuda" and not torch.cuda.is_bf16_supported(False):
         _say.warning("This GPU has no bfloat16: training in 32 bit.")
         precision = "32"
     rank, size = launched_ranks()

@@ -18,6 +18,7 @@ from hiclr.errors import InputError
 from hiclr.losses import growing_loss, pretext_top1, similarity_logits
 from hiclr.momentum import HiCLRModel
 from hiclr.pretraining.config import PretrainConfig
+from hiclr.pretraining.faulty import Drawn, NotFiniteError
 from hiclr.pretraining.feed import Feed, name_some, watch_split
 from hiclr.pretraining.memory import largest_that_fits, out_of_memory
 from hiclr.pretraining.model import build_model, preprocess_of
@@ -47,6 +48,7 @@ class Epoch:
     def __init__(self, seed: int, number: int, device: torch.device) -> None:
         self.seed, self.number = seed, number
         self.draws = {name: derive(seed, name, number, device=device) for name in ("queries", "keys")}
+        self._before: dict[str, Tensor] = {}
         self.values: list[dict[str, Tensor]] = []
         self.seconds = 0.0
 
@@ -54,6 +56,15 @@ class Epoch:
     def steps(self) -> int:
         """Steps done."""
         return len(self.values)
+
+    def begin_step(self) -> None:
+        """Keep where the draws stand."""
+        self._before = {name: draws.get_state() for name, draws in self.draws.items()}
+
+    def step_again(self) -> None:
+        """Take the draws back to where the step began."""
+        for name, state in self._before.items():
+            self.draws[name].set_state(state)
 
     def state(self) -> dict[str, Any]:
         """What a save within an epoch holds of it."""
@@ -140,6 +151,11 @@ class Training:
         kept = {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
         return kept if epoch is None else {**kept, "epoch": epoch.state()}
 
+    def optimiser_bytes(self) -> int:
+        """What the optimiser will remember from the first step on: one average of each weight, or two."""
+        averages = 2 if self.config.optimiser == "adamw" else 1
+        return averages * sum(weight.numel() * weight.element_size() for weight in self.model.learning_parameters())
+
     def load(self, state: dict[str, Any]) -> None:
         """Take up a saved state; strict."""
         try:
@@ -166,7 +182,8 @@ class Training:
 
         Raises:
             Stopped: on request.
-            InputError: the loss is not finite, or a step does not fit into memory.
+            NotFiniteError: the loss or its gradient is not finite.
+            InputError: a clip is not, or a step does not fit into memory.
         """
         config, since = self.config, time.monotonic()
         start, before = time.perf_counter(), epoch.seconds
@@ -221,6 +238,7 @@ class Training:
         """One batch: views, loss, check, update, follow, remember the keys."""
         config, model = self.config, self.model
         step = epoch.number * self.steps + epoch.steps
+        epoch.begin_step()
         losses, watched, keys = self._losses(indices, epoch)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(config, step, self.steps)
@@ -230,7 +248,7 @@ class Training:
         norm = torch.nn.utils.clip_grad_norm_(list(model.learning_parameters()), limit)
         values = self.ranks.mean({**losses, **watched})
         if not bool(torch.isfinite(values["loss"] + norm)):
-            raise InputError(self._not_finite(losses, norm, epoch, indices))
+            raise self._not_finite(losses, norm, epoch, indices)
         self.optimiser.step()
         model.update_key(key_momentum(config, step, config.epochs * self.steps))
         model.queue.enqueue(keys, indices.to(keys.device))
@@ -305,20 +323,38 @@ class Training:
         own = [{name: value[rows.to(value.device)] for name, value in params.items()} for params in draw]
         return self.views.apply_view(view, clips, own, self.stream)
 
-    def _not_finite(self, losses: dict[str, Tensor], norm: Tensor, epoch: Epoch, indices: Tensor) -> str:
+    def _not_finite(self, losses: dict[str, Tensor], norm: Tensor, epoch: Epoch, indices: Tensor) -> NotFiniteError:
         """Why the run stops before the step, so that neither weights nor checkpoint ever hold NaN."""
-        terms = ", ".join(f"{name} {float(value.detach()):.4g}" for name, value in losses.items())
-        names = [self.train.names[int(i)] for i in indices]
-        views = "; ".join(
-            f"{name}: {', '.join(type(op).__name__ for op in ops)}"
-            for name, ops in zip(self.views.names, self.views.sets, strict=True)
+        drawn, clips = self._drawn_again(epoch, indices), [self.train.names[int(i)] for i in indices]
+        rows, sure = drawn.suspects()
+        terms = {**losses, "gradient": norm}
+        told = ", ".join(f"{name} {float(value.detach()):.4g}" for name, value in terms.items())
+        batch = "Augmented, not finite" if sure else "The batch, its largest coordinates first"
+        text = (
+            f"Epoch {epoch.number + 1}: the loss or its gradient is not finite ({told}). {batch}: "
+            f"{name_some([clips[row] for row in rows])}, at step {epoch.steps + 1} of {self.steps} with seed "
+            f"{self.config.seed}. The step was not taken and the last checkpoint is whole; look at these clips with "
+            "`hiclr doctor`, or lower the learning rate."
         )
-        return (
-            f"Epoch {epoch.number + 1}: the loss or its gradient is not finite ({terms}, gradient {float(norm):.4g}). "
-            f"The batch was {name_some(names)}, at step {epoch.steps + 1} of {self.steps} with seed "
-            f"{self.config.seed}, augmented by {views}. The step was not taken and the last checkpoint is whole; "
-            "look at these clips with `hiclr doctor`, or lower the learning rate."
-        )
+        report = {
+            "epoch": epoch.number + 1,
+            "step": epoch.steps + 1,
+            "seed": self.config.seed,
+            **{name: str(float(value.detach())) for name, value in terms.items()},
+            "not finite after augmentation": sure,
+            "clips": drawn.of(rows, clips),
+        }
+        return NotFiniteError(text, report)
+
+    def _drawn_again(self, epoch: Epoch, indices: Tensor) -> Drawn:
+        """The views of a step, drawn once more as they were."""
+        epoch.step_again()
+        clips = self.feed.batch(indices)
+        shape = (len(indices), *clips.shape[1:])
+        queries = self.views.draw(shape, epoch.draws["queries"])
+        draws = {name: (view, queries[view]) for view, name in enumerate(self.views.names)}
+        draws["key"] = 0, self.views.draw_view(0, shape, epoch.draws["keys"])
+        return Drawn(self.views, clips, draws, self.stream)
 
     def _row(self, epoch: Epoch) -> Row:
         mean = {name: float(torch.stack([value[name] for value in epoch.values]).mean()) for name in epoch.values[0]}
