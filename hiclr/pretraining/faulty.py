@@ -50,13 +50,15 @@ class Drawn:
     def largest(self) -> Tensor:
         """(N,) the largest coordinate of each clip in any view; infinite where one is NaN or infinite."""
         seen = [self.views.apply_view(view, self.clips, draw, self.stream) for view, draw in self.draws.values()]
-        size = torch.stack([x.abs().flatten(1).amax(dim=1) for x in seen]).amax(dim=0)
-        return size.nan_to_num(math.inf, math.inf).cpu()  # a maximum over NaN is NaN
+        return torch.stack([_largest(x) for x in seen]).amax(dim=0)
 
     def suspects(self) -> tuple[list[int], bool]:
-        """(rows, whether they are sure): those that a view is not finite of, else all, largest coordinates first."""
-        size = self.largest()
-        order = size.argsort(descending=True, stable=True).tolist()
+        """(rows, whether they are sure): those that a view is not finite of, else all; largest coordinates first.
+
+        Of several that are not finite, those that were largest before: an augmentation may take from another clip.
+        """
+        size, before = self.largest().tolist(), _largest(self.clips).tolist()
+        order = sorted(range(len(size)), key=lambda row: (-size[row], -before[row], row))
         bad = [row for row in order if math.isinf(size[row])]
         return (bad, True) if bad else (order, False)
 
@@ -77,6 +79,11 @@ class Drawn:
             {"augmentation": type(op).__name__, **{name: _plain(value[row]) for name, value in params.items()}}
             for op, params in zip(self.views.chain(view), draw, strict=True)
         ]
+
+
+def _largest(x: Tensor) -> Tensor:
+    """(N,) on the CPU; infinite where anything is not finite."""
+    return x.abs().flatten(1).amax(dim=1).nan_to_num(math.inf, math.inf).cpu()  # a maximum over NaN is NaN
 
 
 def _plain(value: Tensor) -> Any:

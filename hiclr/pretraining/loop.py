@@ -1,7 +1,7 @@
 """The loop: a row of metrics per epoch, everything saved before it is shown."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 
 from hiclr.datasets.base import SkeletonSet
@@ -92,7 +92,9 @@ def _drawn_kept(run: Run, first: bool) -> Iterator[None]:
         yield
     except NotFiniteError as fault:
         path = run.path / "not-finite.json"
-        if first:
-            with suppress(InputError):  # a full folder is not what the run stops for
+        try:
+            if first:
                 write_json(path, fault.report)
+        except InputError:  # a full folder is not what the run stops for
+            raise fault from None
         raise InputError(f"{fault} What was drawn for them is in {path}.") from fault
