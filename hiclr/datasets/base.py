@@ -39,6 +39,14 @@ def take_rows(x: Positions, rows: Ids) -> Positions:
     return MappedRows(x, rows) if isinstance(x, np.memmap) else x[rows]
 
 
+def _text(value: Any) -> str:
+    """A name as text; what Python makes of a file's name where the system's encoding lacks its letters, undone."""
+    try:
+        return str(value).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    except UnicodeEncodeError:  # half a character of UTF-16
+        return str(value).encode("utf-8", "replace").decode("utf-8")
+
+
 def _places(words: list[str], classes: list[str]) -> Ids:
     """The number of each word among the classes."""
     unknown = [word for word in words if word not in classes]
@@ -213,12 +221,14 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
             raise InputError(f"y must hold indices 0..C-1 of the classes; the largest label is {highest}.")
         if test is not None:
             more["protocols"] = {"test": test, **more.get("protocols", {})}
+        if "source" in more:
+            more["source"] = _text(more["source"])
         return cls(
             x=x,
             y=labels.astype(np.int64),
             layout=_layout(layout, x.shape),
-            classes=tuple(str(i) for i in range(highest + 1)) if classes is None else tuple(map(str, classes)),
-            names=tuple(f"clip{i:06d}" for i in range(len(x))) if names is None else tuple(map(str, names)),
+            classes=tuple(str(i) for i in range(highest + 1)) if classes is None else tuple(map(_text, classes)),
+            names=tuple(f"clip{i:06d}" for i in range(len(x))) if names is None else tuple(map(_text, names)),
             **more,
         )
 

@@ -125,7 +125,7 @@ def convert(
     """
     options = read_options(layout, pattern, labels, units)
     check_target(Path(out))  # before hours of reading
-    if str(source) != "synthetic" and Path(out).resolve() == Path(source).resolve():
+    if str(source) != "synthetic" and os.path.realpath(out) == os.path.realpath(source):
         raise InputError(f"{out} is the source itself; it would be overwritten. Give another name to --out.")
     steps = _steps(preprocess, frames)
     if str(source) == "synthetic":

@@ -13,7 +13,21 @@ from hiclr.datasets import SkeletonSet, save_set
 from hiclr.pretraining import PretrainConfig
 from hiclr.runs import Run, load_run
 
-__all__ = ["CONFIG", "FLAGS", "assert_equal", "assert_same", "clips", "contents", "flags", "saved", "split", "train"]
+__all__ = [
+    "CONFIG",
+    "FLAGS",
+    "all_finite",
+    "assert_equal",
+    "assert_same",
+    "clips",
+    "contents",
+    "copy",
+    "flags",
+    "rows",
+    "saved",
+    "split",
+    "train",
+]
 
 CONFIG = replace(TINY, encoder="tcn", epochs=4, knn_every=0)
 
