@@ -35,20 +35,19 @@ def save_for_ever(folder: Path, said: Path) -> None:
 def test_killed_at_any_moment_of_a_save_a_whole_checkpoint_is_there(tmp_path: Path):
     folder, said, rng = tmp_path / "run", tmp_path / "said", np.random.default_rng(0)
     open_run(folder, {"epochs": 10**9}, {"fingerprint": "none"})
-    before, left, torn = 0, 0, 0
+    before, left = 0, 0
     for _ in range(KILLS):
         said.write_text("")
         running = start(save_for_ever, folder, said)
-        until(lambda: "begun" in said.read_text(), running)
-        time.sleep(float(rng.uniform(0, 0.05)))
+        saves = int(rng.integers(0, 4))
+        until(lambda wanted=saves: len(said.read_text().split()) > wanted, running)  # type: ignore[misc]
+        time.sleep(float(rng.uniform(0, 0.03)))
         running.send(signal.SIGKILL)
         assert running.wait().code == -signal.SIGKILL
         done = [before, *map(int, said.read_text().split()[1:])][-1]
         left += len(list(folder.glob(".*.tmp")))
         run = load_run(folder)
-        good, damaged = run._read_slots()
-        torn += len(damaged)
-        if done or good:
+        if done or any(folder.glob("checkpoint-?.pt")):
             assert done <= saved(folder) <= done + 1, "at most the save that was under way is lost"
             state, before = run.latest()  # type: ignore[misc]
             assert torch.equal(state["weight"], torch.full((200, 300), float(before)))
