@@ -68,14 +68,7 @@ def test_a_disk_that_fills_up_costs_the_epoch_and_no_more(disk: Disk, whole: Pat
     train(run.path, CONFIG, data)
     lines = load_run(run.path).metrics()
     assert [row["epoch"] for row in lines] == [1, 2, 3, 4]
-    (run.path / "metrics.jsonl").write_bytes(_last_of_each(run.path / "metrics.jsonl"))
     assert_same(whole, run.path)
-
-
-def _last_of_each(path: Path) -> bytes:
-    """The lines of metrics without those of an epoch that was run again."""
-    lines = {line.split(b",")[0]: line for line in path.read_bytes().splitlines(True)}
-    return b"".join(lines.values())
 
 
 def test_a_disk_that_is_full_can_still_be_read_from(disk: Disk, data: Path):
