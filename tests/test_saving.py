@@ -18,21 +18,13 @@ from hiclr.datasets.saving import clear_leftovers
 from hiclr.datasets.scratch import Scratch
 from hiclr.errors import InputError
 from hiclr.skeleton import KINECT_20_SDK, Layout, match_layout
+from tests.test_conversion import content, entries
 
 HOME = Path(__file__).parent.parent
 
 
 def numbered(value: float, clips: int = 6) -> SkeletonSet:
     return SkeletonSet.from_arrays(np.full((clips, 3, 4, 25, 1), value), np.arange(clips) % 2)
-
-
-def content(path: Path) -> dict[str, bytes]:
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    return {file.name: file.read_bytes() for file in files}
-
-
-def entries(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
 
 
 # --- killed half way --------------------------------------------------------------------------------------------------
