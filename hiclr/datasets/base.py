@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 from hiclr.datasets.keys import whole_numbers, yes_or_no
 from hiclr.datasets.rows import Ids, MappedRows, Positions, StoredRows, blocks, read_rows
 from hiclr.datasets.shapes import joints_wanted, reshaped, wrong_joints
-from hiclr.datasets.words import counted
+from hiclr.datasets.wording import counted
 from hiclr.errors import InputError
 from hiclr.skeleton import LAYOUTS, NTU_25, Layout
 

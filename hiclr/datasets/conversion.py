@@ -35,7 +35,7 @@ from hiclr.datasets.scratch import Scratch
 from hiclr.datasets.skipped import list_path, shortened, write_list
 from hiclr.datasets.spool import Record, Spool, SpooledRows, fingerprint
 from hiclr.datasets.synthetic import synthetic
-from hiclr.datasets.words import counted
+from hiclr.datasets.wording import counted
 from hiclr.errors import InputError
 from hiclr.skeleton import Layout
 

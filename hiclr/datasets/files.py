@@ -17,7 +17,7 @@ from hiclr.datasets.positions import check_positions, no_positions
 from hiclr.datasets.rows import MappedRows, NpyRows, StoredRows
 from hiclr.datasets.saving import check_target, clear_leftovers, save_set
 from hiclr.datasets.shapes import moved_joints, reshaped
-from hiclr.datasets.words import counted
+from hiclr.datasets.wording import counted
 from hiclr.errors import InputError
 from hiclr.skeleton import LAYOUTS, NTU_25, Layout, match_layout
 

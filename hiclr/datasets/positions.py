@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from hiclr.datasets.base import SkeletonSet
 from hiclr.datasets.rows import blocks
-from hiclr.datasets.words import counted
+from hiclr.datasets.wording import counted
 from hiclr.errors import InputError
 
 __all__ = ["FARTHEST", "check_positions", "checked", "no_positions"]

@@ -18,7 +18,7 @@ from hiclr.datasets.containers import is_folder
 from hiclr.datasets.keys import IDS, PER_ID, PER_PROTOCOL, check_files, file_of
 from hiclr.datasets.positions import checked
 from hiclr.datasets.scratch import Scratch
-from hiclr.datasets.words import counted
+from hiclr.datasets.wording import counted
 from hiclr.errors import InputError
 
 __all__ = ["check_target", "clear_leftovers", "save_set"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hiclr.datasets.words import counted
+from hiclr.datasets.wording import counted
 from hiclr.skeleton import LAYOUTS, Layout
 
 __all__ = ["joints_wanted", "moved_joints", "reshaped", "wrong_joints"]
