@@ -4,6 +4,7 @@ import getpass
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -12,7 +13,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from hiclr import runs
 from hiclr.errors import InputError
 from hiclr.runs import Run, environment, load_run, open_run
 
@@ -195,7 +195,7 @@ def test_weights_that_are_not_finite_are_never_saved(run: Run):
 
 def test_a_full_folder_is_refused_before_training(run: Run, monkeypatch: pytest.MonkeyPatch):
     usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr(runs.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(InputError, match=r"three times that is needed, 1,000 are free"):
         run.save(state(0), 0)
 
@@ -207,7 +207,7 @@ def test_a_write_that_fails_leaves_the_old_file(run: Run, monkeypatch: pytest.Mo
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(runs.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(InputError, match="No space left"):
         run.save(state(3), 3)
     monkeypatch.undo()

@@ -80,7 +80,7 @@ def test_a_mapped_file_cut_while_training_is_named_and_the_run_goes_on(mapped: P
     with pytest.raises(InputError, match=r"x\.npy was cut after it was opened"):
         list(going)
     assert saved(run) == 1
-    with pytest.raises(InputError, match=r"x\.npy is shorter than it says"):
+    with pytest.raises(InputError, match=r"x\.npy is no npy file, or not a whole one"):
         open_set(str(mapped))
     file.write_bytes(kept)
     train(run.path, CONFIG, open_set(str(mapped)))
