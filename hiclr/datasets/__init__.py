@@ -11,6 +11,7 @@ from hiclr.datasets.preprocessing import RELEASED, RELEASED_CODE, Preprocess, ce
 from hiclr.datasets.readers import FORMATS
 from hiclr.datasets.readers.tree import open_tree
 from hiclr.datasets.saving import clear_leftovers
+from hiclr.datasets.scratch import half_made
 from hiclr.datasets.skipped import shortened
 from hiclr.datasets.streams import Stream, bones, motion, to_stream
 from hiclr.datasets.synthetic import synthetic
@@ -52,7 +53,7 @@ def open_set(path: Path | str) -> SkeletonSet:
     place = Path(path)
     clear_leftovers(place)
     if not place.exists():
-        half = place.with_name(f"{place.name}.partial")
+        half = half_made(place)
         unfinished = f" {half} is a half of it: the `hiclr prepare` that made it goes on." if half.is_dir() else ""
         raise InputError(
             f"There is no {place}. Give an npz, a folder made by `hiclr prepare`, or the word synthetic.{unfinished}"

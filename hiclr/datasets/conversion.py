@@ -31,7 +31,7 @@ from hiclr.datasets.reading import (
     read_options,
 )
 from hiclr.datasets.rows import ChangedRows
-from hiclr.datasets.scratch import Scratch
+from hiclr.datasets.scratch import Scratch, half_made
 from hiclr.datasets.skipped import list_path, shortened, write_list
 from hiclr.datasets.spool import Record, Spool, SpooledRows, fingerprint
 from hiclr.datasets.synthetic import synthetic
@@ -201,17 +201,13 @@ def _check_size(shape: tuple[int, ...], path: Path) -> None:
 def _save(clips: SkeletonSet, out: Path, progress: bool) -> None:
     """Write a set that is not read from a spool: killed and started again, it begins anew and leaves nothing behind."""
     try:
-        scratch = Scratch(_partial(out))
+        scratch = Scratch(half_made(out))
     except OSError as error:
         raise _unwritable(out, error) from error
     try:
         save_set(clips, out, scratch=scratch.folder, progress=progress)
     finally:
         scratch.close(remove=not (scratch.folder / "old").exists())  # the set that was to be replaced is never lost
-
-
-def _partial(out: Path) -> Path:
-    return out.with_name(f"{out.name}.partial")
 
 
 def _unwritable(out: Path, error: OSError) -> InputError:
@@ -227,7 +223,7 @@ def _convert_raw(
     workers: int | None,
     progress: bool,
 ) -> dict[str, Any]:
-    partial_folder = _partial(out)
+    partial_folder = half_made(out)
     tree = _without(open_tree(path), (out, partial_folder, list_path(out)))
     kind = choose_format(tree, name)
     check_options(options, kind.known, f"files of the format {kind.name}")

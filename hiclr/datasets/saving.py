@@ -17,7 +17,7 @@ from hiclr.datasets.base import SkeletonSet
 from hiclr.datasets.containers import is_folder
 from hiclr.datasets.keys import IDS, PER_ID, PER_PROTOCOL, check_files, file_of
 from hiclr.datasets.positions import checked
-from hiclr.datasets.scratch import Scratch
+from hiclr.datasets.scratch import Scratch, half_made
 from hiclr.datasets.wording import counted
 from hiclr.errors import InputError
 
@@ -51,7 +51,7 @@ def save_set(clips: SkeletonSet, path: Path | str, *, scratch: Path | None = Non
     if scratch is not None:
         _write(clips, target, scratch, progress)
         return
-    beside = Scratch(_beside(target))
+    beside = Scratch(half_made(target, hidden=True))
     try:
         _write(clips, target, beside.folder, progress)
     finally:
@@ -61,7 +61,7 @@ def save_set(clips: SkeletonSet, path: Path | str, *, scratch: Path | None = Non
 
 def clear_leftovers(path: Path) -> None:
     """What a `save_set` to this path that was killed has left beside it is removed; a living one is left alone."""
-    folder = _beside(path)
+    folder = half_made(path, hidden=True)
     if not folder.is_dir():
         return
     # another process writes to it, it is not ours, or nothing may be changed here
@@ -69,11 +69,6 @@ def clear_leftovers(path: Path) -> None:
         beside = Scratch(folder, wait=0)
         _put_back(path, folder)
         beside.close(remove=True)
-
-
-def _beside(target: Path) -> Path:
-    """A hidden folder, of one name for each target: what a killed process leaves is found by the next."""
-    return target.with_name(f".{target.name}.partial")
 
 
 def _put_back(target: Path, scratch: Path) -> None:

@@ -1,6 +1,8 @@
 """A folder for what is half written: one process holds it, and what one that was killed has left there is removed."""
 
+import hashlib
 import json
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -9,10 +11,20 @@ from filelock import FileLock, Timeout
 
 from hiclr.errors import InputError
 
-__all__ = ["Scratch"]
+__all__ = ["Scratch", "half_made"]
 
 _WAIT = 30.0  # seconds: readers of a process that was killed end by themselves
 _FORMAT = "hiclr spool 1"
+_LONGEST = 255  # bytes of a file's name, on nearly every system
+_KEPT = 40  # characters of one that is too long, at most 160 bytes
+
+
+def half_made(target: Path, hidden: bool = False) -> Path:
+    """Where a target is half written, beside it; one name for each target, also where its own is as long as may be."""
+    name = f"{'.' if hidden else ''}{target.name}.partial"
+    if len(os.fsencode(name)) > _LONGEST:
+        name = f"{name[:_KEPT]}-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.partial"
+    return target.with_name(name)
 
 
 class Scratch:

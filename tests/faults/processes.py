@@ -20,7 +20,16 @@ _WAIT = 120.0  # seconds
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(
-    ["hiclr.commands", "hiclr.pretraining", "hiclr.evaluation", "lightning_fabric", "tyro", "pytest", "encodings.cp437"]
+    [
+        "hiclr.commands",
+        "hiclr.pretraining",
+        "hiclr.evaluation",
+        "lightning_fabric",
+        "tyro",
+        "pytest",
+        "encodings.cp437",
+        "encodings.utf_8_sig",
+    ]
 )
 
 Hook = Callable[..., None]
