@@ -2,13 +2,13 @@
 
 import json
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hiclr.datasets.damage import DAMAGED_ZIP, check_unpacked
 from hiclr.datasets.keys import is_known, key_of, objects_refused
 from hiclr.datasets.rows import MappedFile
 from hiclr.errors import InputError
@@ -26,7 +26,8 @@ _BEGINS = (
     (b"MATLAB", "is a MATLAB file. Read it with scipy.io.loadmat and save its arrays: {makes}"),
     (b"<", "is a web page or XML, perhaps what a server said instead of the file. Download it again; {makes}"),
 )
-_BROKEN = (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, MemoryError, RuntimeError)
+_MOST_KEYS = 1000
+_MOST_PACKED = 2**26  # bytes of an array, however small it is packed: padding is zeros
 
 
 def npz_arrays(path: Path, without: str | None = None) -> dict[str, NDArray[Any]]:
@@ -41,9 +42,9 @@ def npz_arrays(path: Path, without: str | None = None) -> dict[str, NDArray[Any]
             names = [name for name in file.zip.namelist() if name.endswith(".npy")]
             keys = {key_of(name.removesuffix(".npy")): name for name in names}
             return {key: _member(file, key, name, path.name) for key, name in keys.items() if key != without}
-    except _BROKEN as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except Exception as error:  # a zip file, and the heads of the npy files in it, know many ways to be damaged
         raise InputError(f"{path.name} is no readable npz ({error}). Copy or download it again.") from error
 
 
@@ -63,11 +64,7 @@ def _check_container(path: Path) -> None:
             raise InputError(f"{path.name} {what.format(makes=_MAKES)}.")
     if not begin.startswith(b"PK"):
         raise InputError(f"{path.name} is no npz: it does not begin as one. Copy or download it again; {_MAKES}.")
-    try:
-        with zipfile.ZipFile(path) as packed:
-            names = packed.namelist()
-    except (OSError, zipfile.BadZipFile, ValueError) as error:
-        raise InputError(f"{path.name} is no whole npz ({error}). Copy or download it again.") from error
+    names = _names(path)
     arrays = [name for name in names if name.endswith(".npy")]
     if not arrays:
         held = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "") or "nothing"
@@ -79,13 +76,28 @@ def _check_container(path: Path) -> None:
         raise InputError(f"{path.name} is a zip of a folder ({arrays[0]}). Unpack it and give that folder.")
 
 
+def _names(path: Path) -> list[str]:
+    """Of the members of a zip; one that would take time and memory out of all proportion is refused."""
+    try:
+        with zipfile.ZipFile(path) as packed:
+            members = packed.infolist()
+    except DAMAGED_ZIP as error:
+        raise InputError(f"{path.name} is no whole npz ({error}). Copy or download it again.") from error
+    if len(members) > _MOST_KEYS:
+        raise InputError(f"{path.name} holds {len(members):,} arrays, no set has more than {_MOST_KEYS:,}.")
+    check_unpacked(members, path.name, _MOST_PACKED)
+    return [member.filename for member in members]
+
+
 def _member(file: Any, key: str, name: str, source: str) -> NDArray[Any]:
     try:
-        array: NDArray[Any] = file[name]
-    except _BROKEN as error:
+        array = file[name]
+    except Exception as error:  # as above
         if _says_objects(error):
             raise InputError(objects_refused(source, key)) from error
         raise InputError(f"{source}: {key!r} cannot be read ({error}). Copy or download the file again.") from error
+    if not isinstance(array, np.ndarray):  # numpy gives the bytes of what does not begin as an array
+        raise InputError(f"{source}: {key!r} is no array in numpy's format. Copy or download the file again.")
     return array
 
 
@@ -120,7 +132,7 @@ def folder_arrays(path: Path, x: Any = None) -> tuple[dict[str, Any], bool]:
 def _file(file: Path, key: str) -> NDArray[Any]:
     try:
         array: NDArray[Any] = MappedFile(file) if key == "x" else np.load(file, allow_pickle=False)
-    except _BROKEN as error:
+    except Exception as error:  # numpy's parser of the head, a line of Python, knows many ways to fail
         called = f"{file.parent.name}/{file.name}"
         if _says_objects(error):
             raise InputError(objects_refused(called, key)) from error

@@ -4,7 +4,7 @@ import dataclasses
 import os
 import shlex
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -145,7 +145,7 @@ def convert(
 
 def _of_set(path: Path, options: Options, steps: Preprocess | None) -> Conversion:
     """A prepared set, changed as it is read."""
-    opened = open_source_set(path, options)
+    opened = open_source_set(path, options, check=False)  # checked as they are written, when they are metres
     return Conversion(_changed(opened.clips, steps), notes=(*opened.notes, *opened.faults))
 
 
@@ -275,6 +275,7 @@ def _made(spool: Spool, source: str) -> Conversion:
         raise _NoClipError(f"No clip of {source} could be converted. {reasons}")
     clips = [found for found, _, _ in kept]
     y, classes = number_labels(clips, plan.found, plan.classes)
+    fps, said = _common_rate([record.fps for _, record, _ in kept])
     made = SkeletonSet.from_arrays(
         SpooledRows(spool, [(record, segment) for _, record, segment in kept]),
         y,
@@ -286,9 +287,22 @@ def _made(spool: Spool, source: str) -> Conversion:
         protocols=plan.protocols(clips),
         source=source,
         preprocessing=() if spool.steps is None else spool.steps.steps(plan.layout),
+        fps=fps if spool.steps is None or spool.steps.frames is None else None,
     )
-    notes = (*plan.notes, *_beside_published(made, plan.published))
+    notes = (*plan.notes, *said, *_beside_published(made, plan.published))
     return Conversion(made, tuple(skipped), notes, tuple(dropped), {**PUBLISHED, **plan.published})
+
+
+def _common_rate(rates: Sequence[float | None]) -> tuple[float | None, list[str]]:
+    """(frames a second of all clips, what to say): none where one has none or another one, by more than 1 %."""
+    known = [rate for rate in rates if rate is not None]
+    if not known:
+        return None, []
+    middle = float(np.median(known))
+    if len(known) == len(rates) and max(abs(rate - middle) for rate in known) <= 0.01 * middle:
+        return middle, []
+    unknown = f", {len(rates) - len(known):,} clips do not say it" if len(known) < len(rates) else ""
+    return None, [f"clips have {min(known):g} to {max(known):g} frames a second{unknown}: the set has no rate"]
 
 
 def _beside_published(clips: SkeletonSet, published: Mapping[str, tuple[int, int]]) -> list[str]:

@@ -1,7 +1,5 @@
 """Sets from disk: the interchange npz, and a folder of `.npy` that is memory-mapped."""
 
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +10,16 @@ from numpy.typing import NDArray
 
 from hiclr.datasets.base import Ids, SkeletonSet
 from hiclr.datasets.containers import NO_LABELS, WANTED, folder_arrays, is_folder, npz_arrays
-from hiclr.datasets.keys import PER_PROTOCOL, SPLITS, checked_keys, ids_in, objects_refused, unknown_keys
+from hiclr.datasets.damage import is_readable
+from hiclr.datasets.keys import (
+    PER_PROTOCOL,
+    SPLITS,
+    checked_keys,
+    ids_in,
+    objects_refused,
+    text_refused,
+    unknown_keys,
+)
 from hiclr.datasets.positions import check_positions, no_positions
 from hiclr.datasets.rows import MappedRows, NpyRows, StoredRows
 from hiclr.datasets.saving import check_target, clear_leftovers, save_set
@@ -73,8 +80,7 @@ def stream_set(path: Path, layout: Layout | None = None, check: bool = True) -> 
     folder = path.is_dir()
     try:
         x = NpyRows(path / "x.npy") if folder else NpyRows(path, "x.npy")
-    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, ValueError):
-        # these say what is wrong with it
+    except Exception:  # these say what is wrong with it
         return open_folder(path, layout, check) if folder else open_npz(path, layout, check)
     if folder:
         return _from_folder(path, layout, x, check)
@@ -176,6 +182,8 @@ def _labels(arrays: Arrays, source: str) -> tuple[NDArray[Any], list[str] | None
         y = y.astype(np.int64)
     if y.dtype.kind not in "iuUS":
         raise InputError(f"{source}: y must hold integers or words, its type is {y.dtype}.")
+    if not is_readable(y):
+        raise InputError(text_refused(source, "y"))
     classes = _texts(arrays, "classes")
     if y.dtype.kind in "US" or not y.size or y.min() != 1 or (classes is not None and y.max() != len(classes)):
         return y, classes, ()

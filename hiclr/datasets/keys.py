@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import numpy as np
 from numpy.typing import NDArray
 
+from hiclr.datasets.damage import is_readable
 from hiclr.errors import InputError
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "is_known",
     "key_of",
     "objects_refused",
+    "text_refused",
     "unknown_keys",
     "whole_numbers",
     "yes_or_no",
@@ -214,6 +216,11 @@ def objects_refused(source: str, key: str) -> str:
     )
 
 
+def text_refused(source: str, key: str) -> str:
+    """What is said of text that no one can read."""
+    return f"{source}: {key} holds characters that do not exist. Copy or download it again."
+
+
 def _checked(key: str, array: Any, sizes: Mapping[str, int], source: str) -> Any:
     kind, shape = _wanted(key)
     if kind is None:
@@ -221,6 +228,8 @@ def _checked(key: str, array: Any, sizes: Mapping[str, int], source: str) -> Any
     value = np.asarray(array)
     if value.dtype == object:
         raise InputError(objects_refused(source, key))
+    if not is_readable(value):
+        raise InputError(text_refused(source, key))
     if not shape and value.size == 1:
         value = value.reshape(())
     if value.size == 0 and "P" in shape:

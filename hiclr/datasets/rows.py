@@ -1,8 +1,8 @@
 """Positions that stay in a file: read block by block, so that a set of any size passes through a little memory."""
 
+import math
 import os
 import zipfile
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +14,7 @@ from weakref import finalize
 import numpy as np
 from numpy.typing import NDArray
 
+from hiclr.datasets.damage import DAMAGED_ZIP
 from hiclr.errors import InputError
 
 __all__ = ["ChangedRows", "MappedFile", "MappedRows", "NpyRows", "Positions", "StoredRows", "blocks", "read_rows"]
@@ -248,9 +249,11 @@ class NpyRows(StoredRows):
             self.start = file.tell()
         if fortran:
             raise ValueError("Fortran order: its rows lie apart")
+        if not shape or min(shape) < 0:
+            raise ValueError(f"an array of shape {shape} has no rows")
         super().__init__(shape, np.float32 if self.stored.kind in "fiu" else self.stored)
-        self.row_bytes = self.stored.itemsize * int(np.prod(shape[1:], dtype=np.int64))
-        wanted, there = self.start + self.row_bytes * (shape[0] if shape else 1), self._size()
+        self.row_bytes = self.stored.itemsize * math.prod(shape[1:])
+        wanted, there = self.start + self.row_bytes * shape[0], self._size()
         if there < wanted and not self.stored.hasobject:
             raise ValueError(f"it says {wanted:,} bytes, {there:,} are there")
 
@@ -260,7 +263,7 @@ class NpyRows(StoredRows):
             with self._opened() as file:
                 file.seek(self.start + start * self.row_bytes)
                 content = file.read(wanted)
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        except DAMAGED_ZIP as error:
             raise InputError(f"{self.path.name} cannot be read ({error}). Copy or download it again.") from error
         if len(content) != wanted:
             raise InputError(f"{self.path.name} ends too early. Copy or download it again.")

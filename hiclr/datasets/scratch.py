@@ -14,7 +14,7 @@ from hiclr.errors import InputError
 __all__ = ["Scratch", "half_made"]
 
 _WAIT = 30.0  # seconds: readers of a process that was killed end by themselves
-_FORMAT = "hiclr spool 1"
+_FORMAT = "hiclr spool 2"
 _LONGEST = 255  # bytes of a file's name, on nearly every system
 _KEPT = 40  # characters of one that is too long, at most 160 bytes
 

@@ -45,7 +45,7 @@ def write_list(skipped: Sequence[Skipped], out: Path) -> Path | None:
     if not shortened(skipped)[1]:
         path.unlink(missing_ok=True)
         return None
-    path.write_text("".join(f"{_line(one)}\n" for one in skipped), encoding="utf-8")
+    path.write_text("".join(f"{_line(one)}\n" for one in skipped), encoding="utf-8", errors="backslashreplace")
     return path
 
 

@@ -55,6 +55,7 @@ class Record:
         frames: its frames after preprocessing.
         stored: (frames, persons) in the spool: those after the last one in which anybody is there are zero.
         at: where in its segment, in bytes.
+        fps: frames a second in the file, where it says so.
     """
 
     reason: str = ""
@@ -63,6 +64,7 @@ class Record:
     frames: int = 0
     stored: tuple[int, int] = (0, 0)
     at: int = 0
+    fps: float | None = None
 
 
 @dataclass(frozen=True)
@@ -294,7 +296,7 @@ def _read_clip(work: _Work, found: Found, file: IO[bytes]) -> dict[str, Any]:
         known = isinstance(error, InputError | OSError)
         return {"reason": str(error) if known else f"cannot be read ({type(error).__name__}: {error})"}
     frames, persons = _occupied(x)
-    record = {"length": length, "frames": x.shape[1], "stored": [frames, persons], "at": file.tell()}
+    record = {"length": length, "frames": x.shape[1], "stored": [frames, persons], "at": file.tell(), "fps": clip.fps}
     file.write(np.ascontiguousarray(x[:, :frames, :, :persons]).data.cast("B") if frames else b"")
     return {**record, "notes": list(clip.notes)} if clip.notes else record
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from hiclr.datasets.base import SkeletonSet
@@ -150,7 +151,8 @@ def examine(source: Source, progress: bool = False) -> tuple[dict[str, str], lis
         NotFinite(), Absent(), Frozen(), scale, orientation, Jumps(), SideExchanges(), PersonExchanges(), Doubles(),
         Twins(),
     ]  # fmt: skip
-    with tqdm(total=source.count, unit="clip", desc="looking", disable=not progress) as bar:
+    bar = tqdm(total=source.count, unit="clip", desc="looking", disable=not progress)
+    with bar, np.errstate(all="ignore"):  # what is not finite is found, and no news to numpy
         for block in source.blocks():
             for check in checks:
                 check.look(block)

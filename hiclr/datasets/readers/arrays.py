@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hiclr.datasets.damage import is_readable
+from hiclr.datasets.keys import text_refused
 from hiclr.datasets.readers.clips import (
     PUBLISHED_SPLITS,
     checked_positions,
@@ -27,9 +29,9 @@ from hiclr.datasets.readers.clips import (
     split_masks,
 )
 from hiclr.datasets.readers.plan import Format, Found, Options, Plan, RawClip, Skipped
-from hiclr.datasets.readers.spans import open_buffered, read_at
+from hiclr.datasets.readers.spans import read_at
 from hiclr.datasets.readers.tree import Tree, open_tree
-from hiclr.datasets.readers.units import in_metres
+from hiclr.datasets.readers.units import metres_or
 from hiclr.datasets.readers.unpickling import safe_loads
 from hiclr.datasets.wording import counted, shown
 from hiclr.errors import InputError
@@ -43,6 +45,7 @@ _DATA = re.compile(
 _TEST = re.compile(r"(?:.*[_-])?(?:val|valid|test|eval)", re.I)
 _OTHER_STREAMS = re.compile(r".*(?:motion|bone)\.npy", re.I)
 _MOST_PERSONS = 20
+_MOST_FILES = 1000
 _LARGEST_CLIP = 2**26  # bytes: 74,000 frames of three persons
 _LONGEST_HEAD = 2**16  # bytes
 _SHAPE = "(N, 3, T, V, M): clips, coordinates, frames, joints, persons"
@@ -108,6 +111,8 @@ def _find(tree: Tree, options: Options) -> Plan:
         InputError: nothing can be read; the reasons are given.
     """
     chosen, skipped = _choose(tree)
+    if len(chosen) > _MOST_FILES:
+        raise InputError(f"{tree.path.name} holds {len(chosen):,} arrays; a set has {_MOST_FILES:,} at most.")
     labels = _labels_beside(tree, chosen) if options.labels is None else open_tree(Path(options.labels))
     if labels is not None and len(labels.names) == 1 and len(chosen) > 1:
         raise InputError(
@@ -128,19 +133,19 @@ def _find(tree: Tree, options: Options) -> Plan:
     heads = {part.file: part.header for part in parts}
     ids = ntu_ids([clip.name for clip in found])
     persons = max(header.persons for header in heads.values())
-    plan = Plan(
+    metres, note = metres_or(options.units)
+    return Plan(
         source=f"arrays {tree.path.name}",
         layout=layout,
         found=tuple(replace(clip, ids=known) for clip, known in zip(found, ids, strict=True)),
-        read=partial(_read, tree, heads, layout, persons),
+        read=partial(_read, tree, heads, layout, persons, metres),
         persons=persons,
         classes=None,
         protocols=partial(split_masks, protocols),
         published={name: PUBLISHED_SPLITS[name] for name in protocols if name in PUBLISHED_SPLITS},
         skipped=tuple(skipped),
-        notes=(*notes, *_said_of_heads(tree, parts)),
+        notes=(*notes, *_said_of_heads(tree, parts), note),
     )
-    return in_metres(plan, options.units)
 
 
 def _choose(tree: Tree) -> tuple[list[str], list[Skipped]]:
@@ -192,8 +197,7 @@ def _part(tree: Tree, file: str, labels: Tree | None) -> _Part:
 
 def _head(tree: Tree, name: str) -> _Header:
     place = tree.place(name)
-    with open_buffered(tree, name) as file:
-        head = io.BytesIO(file.read(_LONGEST_HEAD))
+    head = io.BytesIO(read_at(tree, name, 0, min(_LONGEST_HEAD, tree.size(name))))
     try:
         version = np.lib.format.read_magic(head)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -382,10 +386,9 @@ def _flat(value: NDArray[Any], place: str) -> list[Any]:
         value = value.argmax(axis=1)
     if value.ndim == 0 or value.size != value.shape[0]:
         raise InputError(f"{place} has shape {value.shape}; one label for each clip is wanted, (N,) or (N, 1).")
-    try:
-        found: list[Any] = value.ravel().tolist()
-    except ValueError as error:  # text with characters that do not exist
-        raise InputError(f"{place} cannot be read ({error}).") from error
+    if not is_readable(value):
+        raise InputError(text_refused(place, "it"))
+    found: list[Any] = value.ravel().tolist()
     return found
 
 
@@ -525,7 +528,7 @@ def _said_of_heads(tree: Tree, parts: list[_Part]) -> list[str]:
 # ---- one clip -------------------------------------------------------------------------------------------------------
 
 
-def _read(tree: Tree, heads: dict[str, _Header], layout: Layout, persons: int, clip: Found) -> RawClip:
+def _read(tree: Tree, heads: dict[str, _Header], layout: Layout, persons: int, metres: float, clip: Found) -> RawClip:
     """One clip, and nothing else of its file.
 
     Raises:
@@ -535,7 +538,8 @@ def _read(tree: Tree, heads: dict[str, _Header], layout: Layout, persons: int, c
     header = heads[file]
     points = _strided(tree, file, header, at) if header.fortran else _block(tree, file, header, at)
     points = points if points.ndim == 4 else points[..., None]
-    return RawClip(checked_positions(points, layout, f"{tree.place(file)}, clip {at} ({clip.name})", persons))
+    place = f"{tree.place(file)}, clip {at} ({clip.name})"
+    return RawClip(checked_positions(points, layout, place, persons, metres))
 
 
 def _block(tree: Tree, file: str, header: _Header, at: int) -> NDArray[Any]:

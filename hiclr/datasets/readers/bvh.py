@@ -32,6 +32,7 @@ _CLASSES = (
 )  # fmt: skip
 _STYLES = ("active", "elderly", "exhausted", "feminine", "masculine", "normal", "youthful")
 _TEST_STYLES = tuple(_STYLES.index(style) for style in ("elderly", "exhausted", "youthful"))
+_HIGHEST_RATE = 1e5
 _ARMS = (
     re.compile(r"up(per)?[_.]?arm|shldr", re.IGNORECASE),
     re.compile(r"(?<!fore)(?<!lower)(?<!lower[_.])arm", re.IGNORECASE),
@@ -196,7 +197,14 @@ def _read(
     notes = motion.notes
     if unit != first[1]:
         notes = (*notes, f"its bones suggest {unit.name}, those of {first[0]} {first[1].name}")
-    return RawClip(np.ascontiguousarray(x.transpose(2, 0, 1)[..., None]), notes)
+    return RawClip(np.ascontiguousarray(x.transpose(2, 0, 1)[..., None]), notes, _rate(motion.frame_time))
+
+
+def _rate(frame_time: float | None) -> float | None:
+    """Frames a second to two digits, as they are meant (0.0333333 is 30); None where no recording can have so many."""
+    if frame_time is None or not 1 / _HIGHEST_RATE <= frame_time <= _HIGHEST_RATE:
+        return None
+    return round(1 / frame_time, 2) or None
 
 
 def _selection(figure: Figure, layout: Layout, file: str, ruling: str | None) -> list[int]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from hiclr.datasets.files import no_positions
 from hiclr.datasets.readers.ntu import NAME, PUBLISHED, NtuName
 from hiclr.datasets.readers.plan import Found
+from hiclr.datasets.readers.units import scaled
 from hiclr.errors import InputError
 from hiclr.skeleton import LAYOUTS, NTU_25, Layout
 
@@ -47,14 +48,17 @@ _PKU = (
 _LOOKED_AT = 200_000
 
 
-def checked_positions(points: NDArray[np.number], layout: Layout, place: str, persons: int) -> NDArray[np.float32]:
-    """Positions as float32, without the frames of zeros that fill a clip up to the length of others.
+def checked_positions(
+    points: NDArray[np.number], layout: Layout, place: str, persons: int, metres: float = 1.0
+) -> NDArray[np.float32]:
+    """Positions in metres as float32, without the frames of zeros that fill a clip up to the length of others.
 
     Args:
         points: (3, T, V, M) of any number type.
         layout: the V joints.
         place: what to call the clip in a message.
         persons: as many as the set has; who is not there is zero.
+        metres: in one unit of the points; they are checked when they are metres.
 
     Returns:
         (3, T', V, persons) with T' <= T.
@@ -65,6 +69,7 @@ def checked_positions(points: NDArray[np.number], layout: Layout, place: str, pe
     with np.errstate(over="ignore", invalid="ignore"):
         x = np.zeros((*points.shape[:3], persons), dtype=np.float32)
         x[..., : points.shape[3]] = points
+        x = scaled(x, metres)
     wrong = no_positions(x)
     if wrong is not None:
         _, frame, joint, person = (int(i) for i in np.argwhere(wrong.any(axis=0, keepdims=True))[0])

@@ -1,11 +1,11 @@
 """Text files of the first Kinect: MSR-Action3D and UTKinect-Action3D, 20 joints each, in two different orders.
 
 - MSR-Action3D, `aAA_sSS_eEE_skeleton3D.txt`: action, subject, repetition; 20 lines "x y z confidence" for each frame,
-  in metres, y up. Frames whose positions are all zero hold nobody and are dropped. The files `..._skeleton.txt`
-  beside them hold screen coordinates and are left alone.
+  in metres, y up, 15 frames a second. Frames whose positions are all zero hold nobody and are dropped. The files
+  `..._skeleton.txt` beside them hold screen coordinates and are left alone.
 - UTKinect, `joints_sSS_eEE.txt`: one line for each frame, its number and 20 times x y z, in metres, y up, with
   `actionLabel.txt`, which says for each recording from which frame to which each action goes. Both ends count; where
-  a frame number is repeated, its first line counts.
+  a frame number is repeated, its first line counts. Lines come at uneven steps of 2 to 10 frames: they have no rate.
 
 Even subjects are the test part of both, as published.
 """
@@ -14,7 +14,7 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -51,12 +51,15 @@ _RECORDING = re.compile(r"s\d{2}_e\d{2}", re.IGNORECASE)
 _ACTION = re.compile(r"(\w{1,40})\s*:\s*(\S{1,40})\s+(\S{1,40})")
 
 _JOINTS = 20
+_MSR_FPS = 15.0
 _MOST_BYTES = 2**26
 _MOST_FRAMES = 100_000
 _MOST_LABEL_BYTES = 2**20
 _MOST_INTERVALS = 2000
+_MOST_OF_ONE = 200  # intervals of one recording, each of which is compared with all others; the set has 10
 _MOST_WORD = 64  # letters of a number
 _REPEATED = "frame numbers repeat in these recordings; the first line of each counts"
+_SHOWN = 20  # intervals inside others that are named
 _TOO_LONG = 8  # times the median of its class: no action lasts so much longer, its interval is a slip
 
 
@@ -141,7 +144,7 @@ def _read_msr(found: Found, *, tree: Tree, layout: Layout) -> RawClip:
             f"whole frames and {rest} lines are there. Download it again."
         )
     values = np.frombuffer(numbers).reshape(-1, _JOINTS, 3)
-    return _clip(values, layout, tree.place(file))
+    return replace(_clip(values, layout, tree.place(file)), fps=_MSR_FPS)
 
 
 # ---- UTKinect
@@ -182,6 +185,7 @@ def read_intervals(text: str, file: str) -> tuple[list[Interval], list[Skipped]]
     """
     intervals: dict[str, Interval] = {}
     skipped: list[Skipped] = []
+    count = Counter[str]()
     recording = ""
     for number, line in enumerate(text.splitlines(), start=1):
         if len(intervals) + len(skipped) > _MOST_INTERVALS:
@@ -191,6 +195,9 @@ def read_intervals(text: str, file: str) -> tuple[list[Interval], list[Skipped]]
             recording = line.lower()
         elif line:
             read = _interval(line, recording)
+            count[recording] += isinstance(read, Interval)
+            if count[recording] > _MOST_OF_ONE:
+                raise InputError(f"{file} has more than {_MOST_OF_ONE} actions of {recording}.")
             if isinstance(read, Interval) and read.name not in intervals:
                 intervals[read.name] = read
                 continue
@@ -290,7 +297,7 @@ def _doubts(here: Iterable[Interval], intervals: Sequence[Interval], file: str) 
                 f"{file}: {interval} is {interval.frames} frames long where the median {interval.action} has "
                 f"{median:g}: almost surely a slip in the list; taken as it stands"
             )
-    touching = []
+    touching, within = [], list[str]()
     by_recording: dict[str, list[Interval]] = {}
     for interval in here:
         by_recording.setdefault(interval.recording, []).append(interval)
@@ -298,9 +305,12 @@ def _doubts(here: Iterable[Interval], intervals: Sequence[Interval], file: str) 
         inner = {o.name for o in group for i in group if o is not i and i.start <= o.start and o.end <= i.end}
         for outer in group:
             inside = [o for o in group if o is not outer and outer.start <= o.start and o.end <= outer.end]
-            yield from (f"{file}: {outer} contains {other}; both are kept" for other in inside)
+            within += [f"{file}: {outer} contains {other}; both are kept" for other in inside]
         rest = sorted((i for i in group if i.name not in inner), key=lambda i: (i.start, i.end))
         touching += [f"{one} and {two}" for one, two in pairwise(rest) if two.start <= one.end]
+    yield from within[:_SHOWN]
+    if len(within) > _SHOWN:
+        yield f"{file}: {len(within) - _SHOWN:,} more intervals lie inside others; all are kept"
     if touching:
         yield f"{file}: intervals overlap or touch: {', '.join(touching)}; their common frames are in both clips"
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -21,6 +21,7 @@ __all__ = ["ACTIONS", "FORMAT", "NAME", "PUBLISHED", "NtuName", "ntu_protocols",
 
 ACTIONS = 120
 PERSONS = 2
+FPS = 30.0
 NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
 _PAIRS = frozenset((*range(50, 61), *range(106, 121)))  # actions of two persons
 _VALUES = 12  # of a joint: position, depth and colour pixel, orientation, tracking state
@@ -30,6 +31,8 @@ _NEAR = 0.5  # metres that a joint may be away when a lost body is found again u
 _LYING = 0.8  # wider than 0.8 of its height: no upright person ...
 _LYING_FRAMES = 0.7  # ... when so in this share of its frames
 _MOST_FRAMES = 100_000
+_MOST_TRACKS = 500  # tracking ids: a body that is lost gets another, but not for ever
+_MOST_BYTES = 2**26  # the longest file of the set has a twentieth
 
 _TRAIN_60 = (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38)
 _TRAIN_120 = (*_TRAIN_60, 45, 46, 47, 49, 50, 52, 53, 54, 55, 56, 57, 58, 59, 70, 74, 78, 80, 81, 82, 83, 84, 85, 86,
@@ -198,7 +201,11 @@ def _protocols(larger: bool, clips: Sequence[Found]) -> dict[str, NDArray[np.boo
 
 def _read(tree: Tree, found: Found) -> RawClip:
     file = str(found.place[0])
-    return _parse(tree.text(file), tree.place(file), NtuName.parse(file))
+    return _parse(_text(tree, file), tree.place(file), NtuName.parse(file))
+
+
+def _text(tree: Tree, file: str) -> str:
+    return tree.read(file, _MOST_BYTES).decode("utf-8-sig", errors="replace")
 
 
 def read_skeleton(path: Path) -> RawClip:
@@ -210,7 +217,7 @@ def read_skeleton(path: Path) -> RawClip:
     Raises:
         InputError: empty, cut short, without frames or without bodies; the file is named.
     """
-    return _parse(open_tree(path).text(path.name), path.name, NtuName.parse(path.name))
+    return _parse(_text(open_tree(path), path.name), path.name, NtuName.parse(path.name))
 
 
 def _parse(text: str, place: str, name: NtuName | None) -> RawClip:
@@ -224,11 +231,11 @@ def _parse(text: str, place: str, name: NtuName | None) -> RawClip:
     tracks = _tracks(lines, count, place)
     if not tracks:
         raise InputError(f"{place} has no body in any of its {count} frames. Leave it out.")
-    clip = _choose(_join(tracks), count, alone=name is not None and name.action not in _PAIRS)
+    clip = replace(_choose(_join(tracks), count, alone=name is not None and name.action not in _PAIRS), fps=FPS)
     if lines.ended:
         return clip
     rest = f"goes on for {len(lines.lines) - lines.at} lines after the {count} frames that it says; they are left out"
-    return RawClip(clip.x, (*clip.notes, rest))
+    return replace(clip, notes=(*clip.notes, rest))
 
 
 def _count(lines: _Lines, place: str, what: str, most: int) -> int:
@@ -252,6 +259,8 @@ def _tracks(lines: _Lines, count: int, place: str) -> dict[str, _Track]:
             ) from None
         for identity, joints in bodies:
             track = tracks.setdefault(identity, _Track())
+            if len(tracks) > _MOST_TRACKS:  # each is compared with all before it
+                raise InputError(f"{place} has more than {_MOST_TRACKS} tracking ids. Download it again.")
             if not track.frames or track.frames[-1] != frame:
                 track.frames.append(frame)
                 track.joints.append(joints)

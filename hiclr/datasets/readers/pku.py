@@ -8,8 +8,6 @@ Source: the README of the set for the lines; arXiv 1703.07475 for actions and pr
 """
 
 import re
-import zipfile
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -18,6 +16,7 @@ from pathlib import PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from hiclr.datasets.damage import DAMAGED_ZIP
 from hiclr.datasets.readers.clips import PUBLISHED_SPLITS, checked_positions, listed, official_protocol
 from hiclr.datasets.readers.plan import Format, Found, Options, Plan, RawClip, Skipped
 from hiclr.datasets.readers.tree import Tree
@@ -28,6 +27,7 @@ from hiclr.skeleton import NTU_25
 __all__ = ["ACTIONS", "FORMAT"]
 
 PERSONS = 2
+FPS = 30.0
 _VALUES = PERSONS * NTU_25.num_joints * 3
 _VIDEO = re.compile(r"(\d{4}|A\d{2}N\d{2})-([LMR])")
 _CAMERAS = {"L": 1, "M": 2, "R": 3}  # as the published preparations number them
@@ -35,6 +35,7 @@ _SPLIT = re.compile(r"cross[-_ ]?(?:subject|view)", re.I)
 _LARGEST_VIDEO = 2**26  # bytes; the longest of the set has a quarter
 _LARGEST_LABELS = 2**20
 _LONGEST_CLIP = 10_000  # frames
+_MOST_ACTIONS = 500  # in a video; the sets have about 20
 
 ACTIONS = (
     "bow", "brush hair", "brush teeth", "check time", "cheer up", "clap", "cross hands in front", "drink", "drop",
@@ -143,7 +144,7 @@ def _holds(tree: Tree, name: str) -> str | None:
     try:
         with tree.open(name) as file:
             head = file.read(4096)
-    except (OSError, RuntimeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+    except DAMAGED_ZIP:
         return None
     line = next((line for line in head.splitlines() if line.strip()), b"")
     if b"," in line and len(line) < 200:
@@ -174,6 +175,10 @@ def _intervals(tree: Tree, video: str, files: _Files) -> Iterable[Found]:
     lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
     if not lines:
         files.skipped.append(Skipped(tree.place(name), "it is empty: no action in this video", harmless=True))
+    if len(lines) > _MOST_ACTIONS:  # each may be as long as the video: a small file would make a set of any size
+        reason = f"it has {len(lines):,} lines; a video has {_MOST_ACTIONS} actions at most. Download it again"
+        files.skipped.append(Skipped(tree.place(name), reason))
+        return
     for number, line in lines:
         try:
             action, start, end = _interval(line)
@@ -283,19 +288,19 @@ def _read(tree: Tree, clip: Found) -> RawClip:
         InputError: the video ends before the interval, or a frame in it is at fault.
     """
     file, labels, number, start, end = clip.place
-    lines = _lines(Tree(tree.path, (file,), tree.zipped), _stamp(tree, file))
-    if end > len(lines):
+    video = _video(Tree(tree.path, (file,), tree.zipped), _stamp(tree, file))
+    if end > len(video.lines):
         raise InputError(
             f"{tree.place(labels)}, line {number}: it ends at frame {end} (it starts at {start}), but "
-            f"{tree.place(file)} has {counted(len(lines), 'frame')}."
+            f"{tree.place(file)} has {counted(len(video.lines), 'frame')}."
         )
-    frames = np.array([_frame(lines[at], tree.place(file), at + 1) for at in range(start - 1, end)])
+    frames = np.array([video.frame(at, tree.place(file)) for at in range(start - 1, end)])
     x = frames.reshape(len(frames), PERSONS, NTU_25.num_joints, 3).transpose(3, 0, 2, 1)
     place = f"{tree.place(file)}, frames {start} to {end}"
     read = checked_positions(x, NTU_25, place, PERSONS)
     whole = np.zeros((3, len(frames), *read.shape[2:]), dtype=np.float32)  # an interval says how long its action takes
     whole[:, : read.shape[1]] = read
-    return RawClip(whole)
+    return RawClip(whole, fps=FPS)
 
 
 def _stamp(tree: Tree, file: str) -> tuple[int, int]:
@@ -307,22 +312,37 @@ def _stamp(tree: Tree, file: str) -> tuple[int, int]:
     return there.st_mtime_ns, there.st_size
 
 
-@lru_cache(maxsize=2)  # the clips of a video are read one after another
-def _lines(video: Tree, _stamp: tuple[int, int]) -> list[bytes]:
-    """The lines of a video, blank ones at its end left out."""
+@dataclass(frozen=True)
+class _Video:
+    """The lines of a video, and those of its frames that have been asked for: an interval may lie inside another."""
+
+    lines: list[bytes]
+    frames: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+
+    def frame(self, at: int, place: str) -> NDArray[np.float32]:
+        """(150,), counted from 0."""
+        if at not in self.frames:
+            self.frames[at] = _frame(self.lines[at], place, at + 1)
+        return self.frames[at]
+
+
+@lru_cache(maxsize=1)  # the clips of a video are read one after another
+def _video(video: Tree, _stamp: tuple[int, int]) -> _Video:
+    """Blank lines at its end are left out."""
     lines = video.read(video.names[0], _LARGEST_VIDEO).removeprefix(b"\xef\xbb\xbf").splitlines()
     while lines and not lines[-1].strip():
         lines.pop()
-    return lines
+    return _Video(lines)
 
 
-def _frame(line: bytes, place: str, number: int) -> NDArray[np.float64]:
+def _frame(line: bytes, place: str, number: int) -> NDArray[np.float32]:
     """The 150 numbers of a frame."""
     words = line.split()
     if len(words) != _VALUES:
         raise InputError(f"{place}, line {number}: a frame has {_VALUES} numbers, {len(words)} are there.")
     try:
-        return np.array([float(word) for word in words])
+        with np.errstate(over="ignore"):  # what is too large is refused as no position
+            return np.array([float(word) for word in words]).astype(np.float32)
     except ValueError as error:
         raise InputError(f"{place}, line {number}: {error}.") from error
 

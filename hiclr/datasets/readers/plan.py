@@ -46,10 +46,12 @@ class RawClip:
     Args:
         x: (3, T, V, M) float32, metres, T its own frames; absent persons are exactly zero.
         notes: what was dropped or mended, in words.
+        fps: frames a second, where the file or its format says it.
     """
 
     x: NDArray[np.float32]
     notes: tuple[str, ...] = ()
+    fps: float | None = None
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from hiclr.datasets.readers.clips import (
 from hiclr.datasets.readers.plan import Format, Found, Options, Plan, RawClip, Skipped
 from hiclr.datasets.readers.spans import read_at
 from hiclr.datasets.readers.tree import Tree
-from hiclr.datasets.readers.units import in_metres
+from hiclr.datasets.readers.units import metres_or
 from hiclr.datasets.readers.unpickling import StoredArray, scan
 from hiclr.datasets.wording import counted, shown
 from hiclr.errors import InputError
@@ -42,6 +42,7 @@ _OTHERS = (".npy", ".npz", ".skeleton", ".bvh", ".txt")
 _PART = re.compile(r"(?P<split>.*?)[_-]?(?P<part>train|val|valid|test|eval)(?:ing)?[_-]?(?P<number>\d*)", re.I)
 _LARGEST_CLIP = 2**26  # bytes
 _MOST_PERSONS = 1000
+_MOST_FILES = 1000
 _HIGHEST_LABEL = 2**16
 
 
@@ -85,8 +86,10 @@ def _find(tree: Tree, options: Options) -> Plan:
     Raises:
         InputError: no clip in them; the reasons are given.
     """
-    content = _Content()
-    for name in _pickles(tree):
+    content, pickles = _Content(), _pickles(tree)
+    if len(pickles) > _MOST_FILES:
+        raise InputError(f"{tree.path.name} holds {len(pickles):,} pickles; a set has one, or {_MOST_FILES:,} at most.")
+    for name in pickles:
         try:
             _take(tree, name, scan(tree, name), content)
         except InputError as error:
@@ -100,22 +103,21 @@ def _find(tree: Tree, options: Options) -> Plan:
     protocols, said = _protocols(content, tree)
     ids = ntu_ids([clip.name for clip in content.found])
     found = (Found(c.name, c.label, c.place, i) for c, i in zip(content.found, ids, strict=True))
-    plan = Plan(
+    pixels = _flat(coordinates, layout)
+    if pixels and options.units is not None:
+        raise InputError(f"--units: the keypoints of {tree.path.name} are pixels of a picture. Leave --units out.")
+    metres, note = metres_or(options.units)
+    return Plan(
         source=f"PYSKL {tree.path.name}",
         layout=layout,
         found=tuple(found),
-        read=partial(_read, tree, layout, persons),
+        read=partial(_read, tree, layout, persons, metres),
         persons=persons,
         protocols=partial(split_masks, protocols),
         published={name: PUBLISHED_SPLITS[name] for name in protocols if name in PUBLISHED_SPLITS},
         skipped=tuple(content.skipped),
-        notes=(*notes, *said, *_said_of_lengths(content)),
+        notes=(*notes, *said, *_said_of_lengths(content), *([] if pixels else [note])),
     )
-    if not _flat(coordinates, layout):
-        return in_metres(plan, options.units)
-    if options.units is not None:
-        raise InputError(f"--units: the keypoints of {tree.path.name} are pixels of a picture. Leave --units out.")
-    return plan
 
 
 def _take(tree: Tree, name: str, value: Any, content: _Content) -> None:
@@ -290,7 +292,7 @@ def _flat(coordinates: int, layout: Layout) -> bool:
 # ---- one clip -------------------------------------------------------------------------------------------------------
 
 
-def _read(tree: Tree, layout: Layout, persons: int, clip: Found) -> RawClip:
+def _read(tree: Tree, layout: Layout, persons: int, metres: float, clip: Found) -> RawClip:
     """One clip: (M, T, V, C) as (3, T, V, M), at most two persons.
 
     Raises:
@@ -302,9 +304,10 @@ def _read(tree: Tree, layout: Layout, persons: int, clip: Found) -> RawClip:
     flat = _flat(points.shape[3], layout)
     x = np.zeros((3, *points.shape[1:3], points.shape[0]), dtype=np.float64)
     axes = 2 if flat else 3
-    x[:axes] = points[..., :axes].transpose(3, 1, 2, 0)
+    with np.errstate(invalid="ignore"):  # what is not finite is refused below
+        x[:axes] = points[..., :axes].transpose(3, 1, 2, 0)
     x, notes = _who_move_most(x)
-    return RawClip(checked_positions(x, layout, f"{tree.place(file)}: {clip.name}", persons), tuple(notes))
+    return RawClip(checked_positions(x, layout, f"{tree.place(file)}: {clip.name}", persons, metres), tuple(notes))
 
 
 def _who_move_most(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], list[str]]:

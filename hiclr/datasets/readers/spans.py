@@ -2,11 +2,10 @@
 
 import io
 import os
-import zipfile
-import zlib
 from dataclasses import dataclass
 from typing import IO
 
+from hiclr.datasets.damage import DAMAGED_ZIP
 from hiclr.datasets.readers.tree import Tree
 from hiclr.errors import InputError
 
@@ -33,7 +32,7 @@ def open_buffered(tree: Tree, name: str) -> IO[bytes]:
     try:
         file = tree.open(name)
         return io.BufferedReader(file, 2**16) if tree.zipped else file  # type: ignore[type-var]
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, KeyError) as error:
+    except DAMAGED_ZIP as error:
         raise InputError(f"{tree.place(name)} cannot be read: {error}") from error
 
 
@@ -50,7 +49,7 @@ def read_at(tree: Tree, name: str, offset: int, length: int) -> bytes:
             with tree.file(name).open("rb") as file:
                 file.seek(offset)
                 content = file.read(min(length, max(os.fstat(file.fileno()).st_size - offset, 0)))
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, KeyError) as error:
+    except DAMAGED_ZIP as error:
         _forget()
         raise InputError(f"{tree.place(name)} cannot be read: {error}") from error
     if len(content) != length:

@@ -2,18 +2,18 @@
 
 import os
 import zipfile
-import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
+from hiclr.datasets.damage import DAMAGED_ZIP, check_unpacked
 from hiclr.errors import InputError
 
 __all__ = ["Tree", "open_tree"]
 
 _MOST_BYTES = 2**28  # of one text file: a clip of an hour takes less
-_MOST_RATIO = 200  # a text of numbers shrinks to a third or so; a zip bomb to a thousandth
+_MOST_PACKED = 2**20  # bytes of a file in a zip file, however small it is packed
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Tree:
             size = self.size(name)  # a reader that is asked for more takes memory for all of it first
             with self.open(name) as file:
                 content = file.read(min(size, most) + 1)
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError) as error:
+        except DAMAGED_ZIP as error:
             raise InputError(f"{self.place(name)} cannot be read: {error}") from error
         if len(content) > size:
             raise InputError(f"{self.place(name)} grew while it was read. Try again when it is complete.")
@@ -73,14 +73,6 @@ class Tree:
                 f"{self.place(name)} has more than {most:,} bytes: no such file is known to be this large."
             )
         return content
-
-    def text(self, name: str) -> str:
-        """A file as text: UTF-8 with or without its mark; bytes that are none are kept as a sign of it.
-
-        Raises:
-            InputError: as `read`.
-        """
-        return self.read(name).decode("utf-8-sig", errors="replace")
 
 
 def open_tree(path: Path) -> Tree:
@@ -115,11 +107,7 @@ def _packed(path: Path) -> tuple[str, ...]:
     try:
         with zipfile.ZipFile(path) as packed:
             files = [info for info in packed.infolist() if not info.is_dir()]
-    except (zipfile.BadZipFile, OSError) as error:
+    except DAMAGED_ZIP as error:
         raise InputError(f"{path.name} is no whole zip file ({error}). Download it again.") from error
-    for info in files:
-        if info.file_size > max(_MOST_RATIO * info.compress_size, 2**20):
-            raise InputError(
-                f"{path.name}/{info.filename} unpacks to {info.file_size:,} bytes out of {info.compress_size:,}."
-            )
+    check_unpacked(files, path.name, _MOST_PACKED)
     return tuple(sorted(info.filename for info in files))

@@ -1,17 +1,14 @@
 """Units of length: which one positions have, where their files do not say it."""
 
 import math
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hiclr.datasets.readers.plan import Found, Plan, RawClip, Unit
+from hiclr.datasets.readers.plan import Unit
 from hiclr.errors import InputError
 
-__all__ = ["CENTIMETRES", "INCHES", "METRES", "MILLIMETRES", "in_metres", "read_unit", "said_unit", "scaled"]
+__all__ = ["CENTIMETRES", "INCHES", "METRES", "MILLIMETRES", "metres_or", "read_unit", "said_unit", "scaled"]
 
 METRES = Unit(1.0, "metres")
 CENTIMETRES = Unit(0.01, "centimetres")
@@ -42,13 +39,11 @@ def read_unit(word: str) -> Unit | None:
     return Unit(metres, f"units of {metres:g} m")
 
 
-def in_metres(plan: Plan, unit: Unit | None) -> Plan:
-    """A plan of files that do not say their unit: in this one, or in metres where it is None; which one is said."""
+def metres_or(unit: Unit | None) -> tuple[float, str]:
+    """(metres in one unit of files that do not say it, what to say about it): metres where the user gave none."""
     if unit is None:
-        note = "the unit is not in the files: metres are assumed; --units gives another"
-        return replace(plan, notes=(*plan.notes, note))
-    read = partial(_read, read=plan.read, metres=unit.metres)
-    return replace(plan, read=read, notes=(*plan.notes, said_unit(unit)))
+        return 1.0, "the unit is not in the files: metres are assumed; --units gives another"
+    return unit.metres, said_unit(unit)
 
 
 def said_unit(unit: Unit) -> str:
@@ -59,8 +54,3 @@ def said_unit(unit: Unit) -> str:
 def scaled(x: NDArray[np.float32], metres: float) -> NDArray[np.float32]:
     """Positions of any shape, in metres; of a unit that is 1 metre, exactly what they were."""
     return x * np.float32(metres)
-
-
-def _read(found: Found, *, read: Callable[[Found], RawClip], metres: float) -> RawClip:
-    clip = read(found)
-    return replace(clip, x=scaled(clip.x, metres))

@@ -15,8 +15,6 @@ import math
 import pickle
 import re
 import struct
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any, Literal
@@ -24,20 +22,26 @@ from typing import IO, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hiclr.datasets.damage import DAMAGED_ZIP, is_readable
+from hiclr.datasets.keys import text_refused
 from hiclr.datasets.readers.spans import open_buffered, read_at
 from hiclr.datasets.readers.tree import Tree
 from hiclr.errors import InputError
 
 __all__ = ["Span", "StoredArray", "safe_load", "safe_loads", "scan"]
 
-_MOST_STEPS = 10_000_000  # each makes some 80 bytes at most; NTU 120 with its 113,945 clips takes 6 million or so
+# A step costs a microsecond and some 80 bytes at most; what costs more counts for several. NTU 120 with its 113,945
+# clips, keypoints and scores takes 9 million, one for each 500 bytes; labels take few, but hardly any bytes either.
+_MOST_STEPS = 12_000_000
+_FREE_STEPS = 2_000_000
+_BYTES_A_STEP = 32
 _MOST_ARRAYS = 2**28  # bytes of all arrays together where they are read at once
 _LONGEST_TEXT = 512  # bytes; what is longer is no name but the content of an array
 _LONGEST_NUMBER = 16  # bytes
 _LONGEST_AXIS = 2**40
 _DEEPEST = 50
 
-_DAMAGE = (OSError, zipfile.BadZipFile, zlib.error)
+_BROKEN: tuple[type[Exception], ...] = (*DAMAGED_ZIP, TypeError, OverflowError)
 
 Kind = Literal["bytes", "utf8", "escaped", "unicode-escaped"]
 
@@ -96,7 +100,10 @@ class StoredArray:
             raise InputError(
                 f"{place}: an array of shape {self.shape} takes {self.size:,} bytes, {len(content):,} are there."
             )
-        return np.frombuffer(content, dtype=self.dtype).reshape(self.shape, order="F" if self.fortran else "C")
+        found = np.frombuffer(content, dtype=self.dtype).reshape(self.shape, order="F" if self.fortran else "C")
+        if not is_readable(found):
+            raise InputError(text_refused(place, "an array of text"))
+        return found
 
 
 def safe_loads(content: bytes, name: str) -> Any:
@@ -260,7 +267,10 @@ def _scalar(args: tuple[Any, ...]) -> Any:
     dtype, content = args[0], _content(args[1])
     if isinstance(content, Span) or len(content) != dtype.width or not dtype.width:
         raise _FaultError("it holds a numpy number of the wrong size")
-    return np.frombuffer(content, dtype=dtype.text)[0].item()
+    found = np.frombuffer(content, dtype=dtype.text)
+    if not is_readable(found):
+        raise _FaultError("it holds text of characters that do not exist")
+    return found[0].item()
 
 
 def _frombuffer(args: tuple[Any, ...]) -> Any:
@@ -343,7 +353,8 @@ class _Machine:
     def __init__(self, file: IO[bytes], size: int, name: str) -> None:
         self.file, self.size, self.name, self.at = file, size, name, 0
         self.steps = 0
-        self.most_steps = min(_MOST_STEPS, 4 * size + 1000)  # no step takes less than a byte; a copy of a list many
+        # 4: no opcode takes less than a byte, but some count for several
+        self.most_steps = min(_MOST_STEPS, 4 * size + 1000, _FREE_STEPS + size // _BYTES_A_STEP)
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: list[Any] = []
@@ -355,7 +366,7 @@ class _Machine:
             return self._run()
         except _FaultError as fault:
             raise InputError(f"{self.name} is refused: {fault} (near byte {self.at:,}).") from fault
-        except (IndexError, KeyError, TypeError, ValueError, struct.error, OverflowError, EOFError, *_DAMAGE) as error:
+        except _BROKEN as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(
@@ -363,22 +374,23 @@ class _Machine:
             ) from error
 
     def _run(self) -> Any:
+        read, steps = self.file.read, _STEPS
         while True:
-            code = self.file.read(1)
+            code = read(1)
             self.at += 1
             if code == b".":
-                return self._pop()
-            step = _STEPS.get(code)
+                return self.pop()
+            step = steps.get(code)
             if step is None:
                 raise _FaultError(_unknown(code, self))
             step(self)
-            self.steps += 4 if code == pickle.EMPTY_SET else 1
-            self.check_steps()
+            self.spend(1)
 
-    def check_steps(self) -> None:
-        """Raise _FaultError where the program makes more objects than any known set has."""
+    def spend(self, steps: int) -> None:
+        """Count steps. Raise _FaultError where the program makes more than any known set of its size has."""
+        self.steps += steps
         if self.steps > self.most_steps:
-            raise _FaultError(f"it takes more than {self.most_steps:,} steps")
+            raise _FaultError(f"it takes more than the {self.most_steps:,} steps that a file of its size may take")
 
     def take(self, count: int) -> bytes:
         """The next bytes of the program."""
@@ -399,15 +411,15 @@ class _Machine:
 
     def line(self) -> tuple[bytes, Span]:
         """The next line: its start, and where it lies without its end."""
-        start, offset, length = b"", self.at, 0
-        while True:
+        self.spend(1)  # it takes as long as two other steps
+        start = part = self.file.readline(2**16)
+        length = len(start)
+        while not part.endswith(b"\n"):
             part = self.file.readline(2**16)
             if not part:
                 raise EOFError("a line has no end")
-            start = start or part
             length += len(part)
-            if part.endswith(b"\n"):
-                break
+        offset = self.at
         self.at += length
         return start.rstrip(b"\n"), Span(offset, length - 1)
 
@@ -416,14 +428,11 @@ class _Machine:
         value: int = struct.unpack(form, self.take(struct.calcsize(form)))[0]
         return value
 
-    def _pop(self) -> Any:
+    def pop(self) -> Any:
+        """What lies on top."""
         if self.marks and len(self.stack) <= self.marks[-1]:
             raise IndexError("nothing on the stack")
         return self.stack.pop()
-
-    def pop(self) -> Any:
-        """What lies on top."""
-        return self._pop()
 
     def push(self, value: Any) -> None:
         """Put on top."""
@@ -468,10 +477,18 @@ class _Machine:
     def text(self, count: int) -> None:
         """Put text on top."""
         found = self.literal(count, "utf8")
-        self.push(found if isinstance(found, Span) else found.decode("utf-8", "surrogatepass"))
+        if isinstance(found, Span):
+            self.push(found)
+            return
+        text = found.decode("utf-8", "surrogatepass")
+        if not text.isascii():  # four bytes for each of its letters, perhaps
+            self.spend(len(text) // 20)
+        self.push(text)
 
     def old_text(self, found: Span | bytes) -> None:
         """Put a string of Python 2 on top."""
+        if isinstance(found, bytes) and not found.isascii():
+            self.spend(4 + len(found) // 20)  # it is kept as text and as bytes
         self.push(found if isinstance(found, Span) else _old_text(found))
 
     def find(self, module: Any, name: Any) -> None:
@@ -545,7 +562,7 @@ def _string_line(machine: _Machine) -> None:
     if span.length > _LONGEST_TEXT:
         machine.push(Span(span.offset + 1, span.length - 2, "escaped"))
     else:
-        machine.push(_old_text(_decode(raw[1:-1], "escaped", machine.name)))
+        machine.old_text(_decode(raw[1:-1], "escaped", machine.name))
 
 
 def _unicode_line(machine: _Machine) -> None:
@@ -570,9 +587,13 @@ def _reduce(machine: _Machine) -> None:
     args, function = machine.pop(), machine.pop()
     if not callable(function) or function not in _ADMITTED or not isinstance(args, tuple):
         raise _FaultError("it calls what is no admitted function")
-    machine.steps += sum(len(arg) for arg in args if isinstance(arg, list))  # which may be copied each time
-    machine.check_steps()
+    # a list or a text may be copied each time
+    machine.spend(3 + sum(len(arg) if isinstance(arg, list) else len(arg) // 80 for arg in args if _has_length(arg)))
     machine.push(function(args))
+
+
+def _has_length(value: Any) -> bool:
+    return isinstance(value, list | str)
 
 
 def _build(machine: _Machine) -> None:
@@ -604,6 +625,11 @@ def _pairs(values: list[Any]) -> dict[Any, Any]:
 def _set_items(machine: _Machine) -> None:
     values = machine.marked()
     machine.top(dict).update(_pairs(values))
+
+
+def _set_of(machine: _Machine, values: list[Any]) -> None:
+    machine.spend(3)  # an empty set takes 216 bytes
+    machine.push({_key(value) for value in values})
 
 
 def _add_items(machine: _Machine) -> None:
@@ -671,12 +697,12 @@ _STEPS: dict[bytes, Callable[[_Machine], Any]] = {
     pickle.EMPTY_LIST: lambda m: m.push([]),
     pickle.EMPTY_TUPLE: lambda m: m.push(()),
     pickle.EMPTY_DICT: lambda m: m.push({}),
-    pickle.EMPTY_SET: lambda m: m.push(set()),
+    pickle.EMPTY_SET: lambda m: _set_of(m, []),
     pickle.LIST: lambda m: m.push(m.marked()),
     pickle.TUPLE: lambda m: m.push(tuple(m.marked())),
     pickle.DICT: lambda m: m.push(_pairs(m.marked())),
-    pickle.FROZENSET: lambda m: m.push({_key(value) for value in m.marked()}),
-    pickle.TUPLE1: lambda m: _tuple(m, 1),
+    pickle.FROZENSET: lambda m: _set_of(m, m.marked()),
+    pickle.TUPLE1: lambda m: m.push((m.pop(),)),
     pickle.TUPLE2: lambda m: _tuple(m, 2),
     pickle.TUPLE3: lambda m: _tuple(m, 3),
     pickle.APPEND: _append,
@@ -698,12 +724,26 @@ _STEPS: dict[bytes, Callable[[_Machine], Any]] = {
 }
 
 
+_FEW = 4
+_PLAIN = (type(None), bool, int, float, str, bytes)
+
+
+def _is_settled(value: Any) -> bool:
+    """A few plain values in a list or a tuple, or none: nothing to do, and to note it would take more than it takes."""
+    if isinstance(value, set):
+        return True
+    if isinstance(value, list | tuple):
+        return len(value) <= _FEW and all(type(entry) in _PLAIN for entry in value)
+    return isinstance(value, dict) and not value
+
+
 class _Settling:
     """From what the machine leaves to plain values: each object once, however often it is referred to."""
 
     def __init__(self, name: str, whole: bytes | None = None) -> None:
         self.name, self.whole = name, whole
-        self.done: dict[int, tuple[Any, Any]] = {}  # by identity; the old is kept, so that no new one takes its place
+        self.done: dict[int, Any] = {}  # by identity of the old
+        self.kept: list[Any] = []  # the old ones that are not what became of them: no new one may take their identity
         self.bytes = 0
         self.read: dict[Span, bytes] = {}
 
@@ -713,14 +753,18 @@ class _Settling:
             return str(value)
         if value is None or isinstance(value, bool | int | float | str | bytes):
             return value
+        if _is_settled(value):
+            return value
         if id(value) in self.done:
-            return self.done[id(value)][1]
+            return self.done[id(value)]
         if depth > _DEEPEST:
             raise InputError(f"{self.name} is refused: its lists lie more than {_DEEPEST} deep in each other.")
         if isinstance(value, list | dict):
-            self.done[id(value)] = (value, value)  # in place, so that a list may hold itself
+            self.done[id(value)] = value  # in place, so that a list may hold itself
         made = self._settle_one(value, depth + 1)
-        self.done[id(value)] = (value, made)
+        if made is not value:
+            self.done[id(value)] = made
+            self.kept.append(value)
         return made
 
     def _settle_one(self, value: Any, depth: int) -> Any:
@@ -733,8 +777,6 @@ class _Settling:
             return value
         if isinstance(value, tuple):
             return tuple(self.settle(entry, depth) for entry in value)
-        if isinstance(value, set):
-            return value
         if isinstance(value, Span):
             return value if self.whole is None else self._content(value)
         if isinstance(value, _Array):
