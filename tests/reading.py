@@ -2,15 +2,12 @@
 
 import json
 import os
-import time
-import tracemalloc
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from mutations import mutate
 
 from hiclr.datasets.readers.plan import Format, Options, Plan, RawClip
 from hiclr.datasets.readers.tree import open_tree
@@ -88,28 +85,3 @@ def assert_said(expected: dict[str, Any], text: str) -> None:
     """One alternative of each list stands in the text."""
     for words in expected["say"]:
         assert any(word.lower() in text.lower() for word in words), f"none of {words} in: {text}"
-
-
-def survives(kind: Format, make: Callable[[Path], list[Path]], folder: Path, rounds: int = 300) -> None:
-    """Damaged files give clips or InputError: nothing else, soon, and in little memory."""
-    files = make(folder)
-    contents = [file.read_bytes() for file in files]
-    for seed in range(rounds):
-        rng = np.random.default_rng(seed)
-        at = int(rng.integers(len(files)))
-        files[at].write_bytes(mutate(contents[at], rng))
-        tracemalloc.start()
-        start = time.perf_counter()
-        try:
-            tree = open_tree(folder)
-            _, clips = _read_found(kind.find(tree, Options())) if kind.detects(tree) else (None, {})
-            for name in whole(clips):
-                assert np.isfinite(positions(clips, name)).all(), f"seed {seed}"
-                assert positions(clips, name).dtype == np.float32, f"seed {seed}"
-        except InputError:
-            pass  # a reason is as good as a clip
-        took, peak = time.perf_counter() - start, tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        files[at].write_bytes(contents[at])
-        assert took < 5, f"seed {seed} took {took:.1f} s"
-        assert peak < 2**25, f"seed {seed} took {peak:,} bytes"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reading import all_said, assert_said, case, positions, read_all, survives
+from reading import all_said, assert_said, case, positions, read_all, whole
 
 from hiclr.datasets.readers.arrays import FORMAT
 from hiclr.datasets.readers.plan import Options, Unit
@@ -275,16 +275,6 @@ def test_other_folders_are_left_to_others(names: list[str], tmp_path: Path):
     assert not FORMAT.detects(open_tree(tmp_path))
 
 
-def test_damaged_files_give_clips_or_a_reason(tmp_path: Path):
-    def make(folder: Path) -> list[Path]:
-        write(folder, some(3, frames=4))
-        np.save(folder / "val_position.npy", some(2, frames=4))
-        np.save(folder / "val_label.npy", np.array([0, 1], dtype=object), allow_pickle=True)
-        return sorted(folder.iterdir())
-
-    survives(FORMAT, make, tmp_path)
-
-
 @pytest.mark.real
 def test_reported_pickle_that_runs_code():
     folder, expected = case("K01")
@@ -311,3 +301,15 @@ def test_reported_cases(name: str):
             np.testing.assert_allclose(positions(clips, names[clip])[:, frame, 11, 0], values[key], atol=1e-5)
     if "sum_of_clip5" in values:
         assert abs(positions(clips, names[5]).sum() - values["sum_of_clip5"]) < values["tolerance_of_sum"]
+
+
+def test_positions_are_judged_when_they_are_metres(tmp_path: Path):
+    write(tmp_path, some() * 1e6)  # farther than 10 km, were they metres
+    _, clips = read_all(FORMAT, tmp_path)
+    assert whole(clips) == []
+    _, clips = read_all(FORMAT, tmp_path, Options(units=Unit(1e-6, "micrometres")))
+    assert whole(clips) == NAMES
+    np.testing.assert_allclose(positions(clips, NAMES[0]), some()[0], rtol=1e-5)
+    _, clips = read_all(FORMAT, tmp_path, Options(units=Unit(0.1, "decimetres")))
+    assert whole(clips) == []
+    assert "no position" in str(clips[NAMES[0]])

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from reading import write_all
+from samples import RAW
 
 from hiclr.datasets import conversion, convert, open_set, report_text, rows, save_set, scratch, spool
 from hiclr.datasets.conversion import read_raw
@@ -500,6 +502,51 @@ def test_a_set_in_another_unit_is_brought_to_metres(tmp_path: Path):
     report = convert(tmp_path / "mm.npz", tmp_path / "set.npz", units="mm", frames=5)
     np.testing.assert_allclose(open_set(tmp_path / "set.npz").x[:], x, rtol=1e-5)
     assert "millimetres are in the files" in report["notes"][-1]
+
+
+@pytest.mark.parametrize("save", [np.savez, lambda path, x, y: np.savez(path, x=np.asfortranarray(x), y=y)])
+def test_a_set_is_judged_when_it_is_in_metres(tmp_path: Path, save: Any):
+    x = np.random.default_rng(0).normal(size=(4, 3, 5, 25, 1)).astype(np.float32)
+    save(tmp_path / "um.npz", x=x * 1e6, y=np.arange(4))
+    with pytest.raises(InputError, match="over 10 km"):
+        convert(tmp_path / "um.npz", tmp_path / "set.npz")
+    with pytest.raises(InputError, match="over 10 km"):
+        convert(tmp_path / "um.npz", tmp_path / "set.npz", units="0.1")
+    convert(tmp_path / "um.npz", tmp_path / "set.npz", units="1e-6")
+    np.testing.assert_allclose(open_set(tmp_path / "set.npz").x[:], x, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "fps"), [("ntu", 30), ("pku", 30), ("msr", 15), ("bvh", 30), ("utkinect", None), ("arrays-npy", None)]
+)
+def test_raw_files_say_how_many_frames_a_second_they_have(name: str, fps: float | None, tmp_path: Path):
+    source = write_all(tmp_path / "raw", RAW[name]())
+    convert(source, tmp_path / "set.npz")
+    assert open_set(tmp_path / "set.npz").fps == fps
+    assert open_set(source).fps == fps
+    convert(source, tmp_path / "resampled.npz", frames=5)  # each clip by a factor of its own
+    assert open_set(tmp_path / "resampled.npz").fps is None
+
+
+@pytest.mark.parametrize(
+    ("times", "fps", "said"),
+    [
+        (("0.04", "0.04", "0.0402"), 25, ""),
+        (("0.04", "0.04", "0.008333"), None, "clips have 25 to 120 frames a second: the set has no rate"),
+        (("0.04", "0", "0.04"), None, "clips have 25 to 25 frames a second, 1 clips do not say it"),
+        (("1e-320", "1e300", "0"), None, ""),
+    ],
+)
+def test_a_set_has_the_rate_that_all_its_clips_have(
+    times: tuple[str, ...], fps: float | None, said: str, tmp_path: Path
+):
+    files = RAW["bvh"]()
+    for name, seconds in zip(files, times, strict=True):
+        content = files[name].replace(b"Frame Time: 0.0333333", f"Frame Time: {seconds}".encode())
+        write_all(tmp_path / "raw", {name: content})
+    report = convert(tmp_path / "raw", tmp_path / "set")
+    assert open_set(tmp_path / "set").fps == fps
+    assert (said in " ".join(report["notes"])) if said else "frames a second" not in " ".join(report["notes"])
 
 
 def test_of_many_skipped_files_some_of_each_kind_are_shown_and_all_are_listed(tmp_path: Path):

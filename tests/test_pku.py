@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from reading import all_said, assert_said, case, positions, read_all, survives, whole
+from reading import all_said, assert_said, case, positions, read_all, whole
 
 from hiclr.datasets.readers.pku import ACTIONS, FORMAT
 from hiclr.datasets.readers.plan import Options, RawClip
@@ -179,16 +179,6 @@ def test_other_text_is_left_to_others(tmp_path: Path):
     for name in ("a01_s01_e01_skeleton3D.txt", "joints_s01_e01.txt", "actionLabel.txt", "2002-X.txt", "0002-L.npy"):
         (tmp_path / name).write_text("1 2 3")
     assert not FORMAT.detects(open_tree(tmp_path))
-
-
-def test_damaged_files_give_clips_or_a_reason(tmp_path: Path):
-    def make(folder: Path) -> list[Path]:
-        write(folder, "0002-L", video(12), "3,1,4,1\n4,2,9,2\n")
-        write(folder, "0003-M", video(12, 1), "1,2,12\n")
-        (folder / "cross-view.txt").write_text("Training videos:\n0002-L\n\nValidataion videos:\n0003-M\n")
-        return sorted(folder.rglob("*.txt"))
-
-    survives(FORMAT, make, tmp_path)
 
 
 @pytest.mark.real

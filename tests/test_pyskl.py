@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reading import all_said, assert_said, case, positions, read_all, survives
+from reading import all_said, assert_said, case, positions, read_all, whole
 
 from hiclr.datasets.readers.plan import Options, Unit
 from hiclr.datasets.readers.pyskl import FORMAT
@@ -198,14 +198,6 @@ def test_other_pickles_are_left_to_others(tmp_path: Path):
     assert not FORMAT.detects(open_tree(tmp_path))
 
 
-def test_damaged_files_give_clips_or_a_reason(tmp_path: Path):
-    def make(folder: Path) -> list[Path]:
-        annotations = [one(name, (1 + i, 4, 25, 3), seed=i) for i, name in enumerate(NAMES)]
-        return [write(folder / "a.pkl", annotations, xsub_train=NAMES[:2], xsub_val=NAMES[2:])]
-
-    survives(FORMAT, make, tmp_path)
-
-
 @pytest.mark.real
 def test_reported_lengths_persons_and_types():
     folder, expected = case("K06")
@@ -227,3 +219,12 @@ def test_reported_two_coordinates():
     assert_said(expected, all_said(plan, clips))
     assert (plan.layout.name, len(clips)) == ("coco17", 6)
     assert not positions(clips, plan.found[0].name)[2].any()
+
+
+def test_positions_are_judged_when_they_are_metres(tmp_path: Path):
+    far = one("a")
+    far["keypoint"] = far["keypoint"] * np.float32(1e6)
+    write(tmp_path / "a.pkl", [far])
+    for unit, kept in ((None, []), (Unit(1e-6, "micrometres"), ["a"]), (Unit(0.1, "decimetres"), [])):
+        _, clips = read_all(FORMAT, tmp_path, Options(units=unit))
+        assert whole(clips) == kept

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mutations import mutate
 from reading import case
 
 from hiclr.datasets.readers.tree import open_tree
@@ -234,24 +233,6 @@ def test_stored_arrays_read_back_whatever_the_protocol(protocol: int, tmp_path: 
     tree = open_tree(tmp_path / "a.pkl")
     for name, stored in scan(tree, "a.pkl").items():
         np.testing.assert_array_equal(stored.read(tree, "a.pkl"), ARRAYS[name])
-
-
-@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
-def test_damaged_pickles_are_read_or_refused(protocol: int):
-    content = pickle.dumps({**PLAIN, **ARRAYS}, protocol=protocol)
-    refused = 0
-    for seed in range(300):
-        damaged = mutate(content, np.random.default_rng(seed))
-        tracemalloc.start()
-        try:
-            safe_loads(damaged, "a.pkl")
-        except InputError as error:
-            refused += 1
-            assert "a.pkl" in str(error)
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        assert peak < 2**23, f"seed {seed}"
-    assert refused > 100  # the damage is real
 
 
 @pytest.mark.real
