@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -136,6 +137,17 @@ def test_a_bomb_is_told_from_padding(tmp_path: Path):
     assert len(open_set(tmp_path / "padded.npz")) == 40
     np.savez_compressed(tmp_path / "bomb.npz", x=np.zeros((40, 3, 3000, 25, 2), np.float32), y=np.arange(40))
     assert "x.npy unpacks to 72,000,128 bytes" in said(tmp_path / "bomb.npz")
+
+
+def test_numbers_that_are_none_are_named_without_a_word_of_numpy(tmp_path: Path):
+    x = np.load(io.BytesIO(FOLDER["x.npy"]))
+    x.view(np.uint32)[1, 0, 2, 3, 0] = 0x7F800001  # a NaN that numpy warns of in every sum
+    write_all(tmp_path / "set", keys(x=npy(x)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        with pytest.raises(InputError, match=r"clip1: frame 2, joint 3 .* is nan"):
+            convert(tmp_path / "set", tmp_path / "made", units="mm")
+        assert not diagnose(tmp_path / "set")["ok"]
 
 
 def test_the_list_of_skipped_files_holds_any_name(tmp_path: Path):

@@ -53,4 +53,5 @@ def said_unit(unit: Unit) -> str:
 
 def scaled(x: NDArray[np.float32], metres: float) -> NDArray[np.float32]:
     """Positions of any shape, in metres; of a unit that is 1 metre, exactly what they were."""
-    return x * np.float32(metres)
+    with np.errstate(all="ignore"):  # what is no position is named where positions are checked
+        return x * np.float32(metres)
