@@ -89,6 +89,7 @@ def filled(opcodes: bytes, before: bytes = b"](", after: bytes = b"e.") -> bytes
 
 
 CODEC = b"](c_codecs\nencode\nq\x00(X\xf4\x01\0\0" + b"a" * 500 + b"U\x06latin1tq\x010"
+UNUSED = b"X" + struct.pack("<I", SIZE) + b"a" * SIZE + b"0"  # a large file may take more steps
 PICKLES: dict[str, Callable[[], bytes]] = {
     "lists": lambda: filled(b"]"),
     "sets": lambda: filled(b"(\x91"),
@@ -97,13 +98,15 @@ PICKLES: dict[str, Callable[[], bytes]] = {
     "lines": lambda: filled(b"S'\xff'\n"),
     "calls": lambda: filled(b"h\x00h\x01R", CODEC),
     "a huge number": lambda: b"\x8b" + struct.pack("<i", SIZE) + b"\x01" * SIZE + b".",
-    "annotations that are none": lambda: filled(b"N", b"}U\x0bannotations](", b"es."),
+    "annotations that are none": lambda: b"}U\x0bannotations](" + b"N" * 2_000_000 + b"es" + UNUSED + b".",
+    "labels without end": lambda: b"](" + b"]" * 2_000_000 + b"e" + UNUSED + b".",
 }  # fmt: skip
 
 
 def test_large_hostile_pickles_are_refused_soon_and_in_little_memory(bench: Bench):
     tries = {name: one({"annotations.pkl": make()}, "diagnose") for name, make in PICKLES.items()}
-    found = outcomes(bench, tries)
+    label = one({"train_label.pkl": PICKLES["labels without end"]()}, "diagnose", "train_label.pkl")
+    found = outcomes(bench, {**tries, "labels without end": label})
     assert_no_failure(found)
     assert {name for name, outcome in found.items() if outcome.kind == "opened"} == set()
 

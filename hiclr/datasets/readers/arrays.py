@@ -46,6 +46,7 @@ _TEST = re.compile(r"(?:.*[_-])?(?:val|valid|test|eval)", re.I)
 _OTHER_STREAMS = re.compile(r".*(?:motion|bone)\.npy", re.I)
 _MOST_PERSONS = 20
 _MOST_FILES = 1000
+_MOST_LABELS = 1_000_000
 _LARGEST_CLIP = 2**26  # bytes: 74,000 frames of three persons
 _LONGEST_HEAD = 2**16  # bytes
 _SHAPE = "(N, 3, T, V, M): clips, coordinates, frames, joints, persons"
@@ -350,6 +351,8 @@ def _entries(value: Any, place: str) -> tuple[Any, ...]:
         value = _flat(value, place)
     if not isinstance(value, list | tuple):
         raise InputError(f"{place} must hold one label for each clip, it holds {type(value).__name__}.")
+    if len(value) > _MOST_LABELS:
+        raise InputError(f"{place} holds {len(value):,} labels; no set has more than {_MOST_LABELS:,} clips.")
     return tuple(map(_entry, value))
 
 

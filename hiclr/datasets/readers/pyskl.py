@@ -43,6 +43,7 @@ _PART = re.compile(r"(?P<split>.*?)[_-]?(?P<part>train|val|valid|test|eval)(?:in
 _LARGEST_CLIP = 2**26  # bytes
 _MOST_PERSONS = 1000
 _MOST_FILES = 1000
+_MOST_FAULTS = 150_000  # annotations: NTU 120 has 113,945, and a reason for each is said
 _HIGHEST_LABEL = 2**16
 
 
@@ -132,6 +133,7 @@ def _take(tree: Tree, name: str, value: Any, content: _Content) -> None:
         raise InputError(
             f"{tree.place(name)} holds a {type(value).__name__}{keys}; a dict with 'split' and 'annotations' is wanted."
         )
+    faults = 0
     for at, annotation in enumerate(annotations):
         try:
             _take_one(name, annotation, content)
@@ -139,6 +141,13 @@ def _take(tree: Tree, name: str, value: Any, content: _Content) -> None:
             given = annotation.get("frame_dir") if isinstance(annotation, dict) else None
             called = given[:80] if isinstance(given, str) else f"annotation {at}"
             content.skipped.append(Skipped(f"{tree.place(name)}: {called}", str(error)))
+            faults += 1
+            if faults > _MOST_FAULTS:
+                del content.skipped[-faults:]
+                raise InputError(
+                    f"{tree.place(name)}: more than {_MOST_FAULTS:,} of {len(annotations):,} annotations are at fault, "
+                    f"such as {called}: {error}"
+                ) from error
     splits = value.get("split") if isinstance(value, dict) else {PurePosixPath(name).stem: _names(annotations)}
     if splits is None:
         return
