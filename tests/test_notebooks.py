@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from hiclr.augmentations import GrowingViews, Scale, Shear, Yaw, code
+from hiclr.augmentations import CropResize, GrowingViews, Scale, Shear, TemporalCrop, Yaw, code
 from hiclr.datasets import SkeletonSet, save_set, synthetic
 from hiclr.datasets.doctor import diagnose_set
 from hiclr.errors import InputError
@@ -104,6 +104,17 @@ def test_the_second_notebook_checks_every_augmentation_of_every_set(view: int, m
         return
     with pytest.raises(AssertionError, match=f"Lifts.*{said}"):
         run_cells(2, starts, x=x, **names)
+
+
+@pytest.mark.parametrize("gap", [slice(0, 20), slice(12, 17), slice(30, 50)])
+def test_people_who_come_and_go_are_no_jump_in_the_second_notebook(gap: slice):
+    x = torch.randn(4, 3, 1, 25, 2, generator=torch.Generator().manual_seed(0))
+    x = x + 0.1 * torch.sin(torch.arange(50) / 5).view(1, 1, 50, 1, 1)
+    x[..., gap, :, 1] = 0
+    x[0, :, gap] = 0
+    names = {"torch": torch, "code": code, "book": Workbook(), "ladders": {}, "x": x}
+    sets = GrowingViews([[TemporalCrop()], [Shear()], [CropResize(least=0.3)]])
+    run_cells(2, ("some = x[:4]", "every = {code(op)"), views=sets, **names)
 
 
 def test_the_first_notebook_finds_what_is_on_both_sides(capsys: pytest.CaptureFixture[str]):

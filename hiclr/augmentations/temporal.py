@@ -27,7 +27,8 @@ __all__ = ["Blur", "CropResize", "TemporalCrop"]
 class TemporalCrop:
     """Start the clip a little earlier or later: mirror T // `padding` frames at each end, cut T frames anywhere.
 
-    Strength scales the shift, which is linear between frames; at 1 it is a whole number of frames, as released.
+    Strength scales the shift, which is linear between frames; at 1 it is a whole number of frames, as released. A
+    person who comes or goes within the clip is there in a frame or not, as in the nearest one.
 
     Args:
         padding: the share of the clip that is mirrored at each end is 1 / padding.
@@ -61,6 +62,8 @@ class TemporalCrop:
 @dataclass(frozen=True)
 class CropResize:
     """Keep a random part of the clip and stretch it to full length; strength scales what is cut off.
+
+    A person who comes or goes within the clip is there in a frame or not, as in the nearest one.
 
     Args:
         least: the smallest share of the clip kept at strength 1.

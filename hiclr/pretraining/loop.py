@@ -28,8 +28,9 @@ def pretrain(train: SkeletonSet, config: PretrainConfig, run: Run) -> Iterator[R
 
     Yields:
         "epoch" (done), "step", "loss" and every term of it in nats, "ln_k" (the InfoNCE of an encoder that tells
-        nothing apart, for the queue's present filling), "knn_1" (%, nearest neighbour from some
-        subjects of the training set to the others; None where not measured), "lr", "momentum", "queue_filled",
+        nothing apart: the mean of ln(1+K) over the steps, K being what the queue held), "knn_1" (%, nearest neighbour
+        from some subjects of the training set to the others, trained on without labels unless `holdout` keeps them
+        out; None where not measured), "lr", "momentum", "queue_filled",
         "feature_std" (spread of the projections: 1 even, 0 collapsed), "effective_rank" (directions that the
         features use; None where the kNN was not measured), "pretext_top1" (%, own key nearest), "clips_per_s",
         "seconds".

@@ -277,6 +277,7 @@ class Training:
         with torch.no_grad():
             logits = similarity_logits(branches[0], key, queue, config.temperature)
             watched = {"feature_std": _spread(branches[0]), "pretext_top1": 100 * pretext_top1(logits)}
+            watched["ln_k"] = logits.new_tensor(math.log(logits.shape[1]))  # of blind guessing among these candidates
         return losses, watched, keys
 
     def _branches(self, indices: Tensor, epoch: Epoch) -> list[Tensor]:
@@ -358,7 +359,7 @@ class Training:
 
     def _row(self, epoch: Epoch) -> Row:
         mean = {name: float(torch.stack([value[name] for value in epoch.values]).mean()) for name in epoch.values[0]}
-        spread, top1 = mean.pop("feature_std"), mean.pop("pretext_top1")
+        spread, top1, blind = (mean.pop(name) for name in ("feature_std", "pretext_top1", "ln_k"))
         config, number, filled = self.config, epoch.number + 1, int(self.model.queue.filled)
         step = number * self.steps
         measure = config.knn_every and (number % config.knn_every == 0 or number == config.epochs)
@@ -367,7 +368,7 @@ class Training:
             "epoch": number,
             "step": step,
             **mean,
-            "ln_k": math.log1p(filled),
+            "ln_k": blind,
             "knn_1": knn,
             "lr": learning_rate(config, step - 1, self.steps),
             "momentum": key_momentum(config, step - 1, config.epochs * self.steps),
