@@ -273,7 +273,8 @@ def test_a_row_holds_every_term_by_its_name(tmp_path: Path):
     ]
     assert (first["epoch"], first["step"], last["step"]) == (1, 3, 9)  # 24 clips in batches of 8
     assert first["queue_filled"] == 8  # the largest multiple of 8 within 12
-    assert first["ln_k"] == pytest.approx(math.log(9))
+    assert first["ln_k"] == pytest.approx(2 / 3 * math.log(9))  # the first step had an empty queue
+    assert last["ln_k"] == pytest.approx(math.log(9))
     for row in run.metrics():
         mean = (row["consistency_1"] + row["consistency_2"]) / 2
         assert row["loss"] == pytest.approx(row["info_nce"] + mean, rel=1e-5)

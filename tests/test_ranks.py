@@ -135,7 +135,7 @@ def kill_within_an_epoch(folder: Path, config: PretrainConfig) -> None:
     assert done.returncode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("encoder", ["stgcn", "tcn"])
+@pytest.mark.parametrize("encoder", ["stgcn", "dsta", "tcn"])
 def test_killed_within_an_epoch_a_run_goes_on_to_the_same_bits(tmp_path: Path, encoder: Any) -> None:
     config = replace(TINY, encoder=encoder, epochs=4, mining_epoch=2, dropout=0.3, save_minutes=0)
     whole = train(tmp_path / "whole", config)
@@ -203,3 +203,70 @@ def test_a_batch_that_does_not_fit_is_said_and_nothing_is_changed(
 
 def test_the_paper_preset_saves_within_its_long_epochs() -> None:
     assert 0 < PRESETS["paper"].save_minutes <= 10
+
+
+NAN_ON_ONE = """
+import sys
+import numpy as np
+import hiclr.pretraining.feed as feed
+from tests.test_pretraining import clips
+
+feed._RESIDENT_BYTES = 0  # as a set that is too large to be kept: clips are looked at when they are read
+from hiclr.pretraining import PretrainConfig, prepare_run, pretrain
+from hiclr.__main__ import main
+import hiclr.commands.train as train
+
+data = clips()
+data.x[5, 0, 3, 4, 0] = np.nan
+train.open_set = lambda _: data
+sys.exit(main(["pretrain", "--data", "x", "--out", sys.argv[1], "--epochs", "1", "--batch-size", "8", "--knn-every",
+               "0", "--frames", "16", "--channels", "8", "--features", "8", "--device", "cpu", "--save-minutes", "9"]))
+"""
+
+
+def test_a_faulty_clip_on_any_process_is_named_by_the_first(tmp_path: Path) -> None:
+    script = tmp_path / "faulty.py"
+    script.write_text(NAN_ON_ONE)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
+    done = subprocess.run(
+        [*command, str(tmp_path / "run")],
+        cwd=HERE, env={**os.environ, "PYTHONPATH": str(HERE)}, check=False, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert done.stderr.count("Positions that are NaN or infinite in clip000005") == 1
+    assert "Connection closed" not in done.stderr
+
+
+def test_a_save_within_an_epoch_on_another_kind_of_device_can_be_gone_on_with() -> None:
+    epoch = training.Epoch(0, 3, torch.device("cpu"))
+    epoch.values = [{"loss": torch.tensor(1.0)}, {"loss": torch.tensor(2.0)}]
+    state = epoch.state()
+    state["draws"] = {name: torch.zeros(16, dtype=torch.uint8) for name in state["draws"]}  # as a GPU's generator has
+    state["device"] = "cuda"
+    again = training.Epoch(0, 3, torch.device("cpu"))
+    again.load(state, torch.device("cpu"))
+    assert again.steps == 2
+    fresh = training.Epoch(0, 3, torch.device("cpu"))
+    for name, draws in again.draws.items():
+        assert torch.rand(1, generator=draws) != torch.rand(1, generator=fresh.draws[name]), (
+            "not the epoch's first draws"
+        )
+
+
+def test_a_compiler_that_fails_backwards_is_left_out_and_nothing_else_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def compile_badly(self: nn.Module, **_: Any) -> None:
+        def call(*args: Any) -> Any:
+            if torch.is_grad_enabled():
+                raise RuntimeError("no such kernel\nand more")
+            return self._call_impl(*args)
+
+        self._compiled_call_impl = call
+
+    monkeypatch.setattr(nn.Module, "compile", compile_badly)
+    compiled = train(tmp_path / "compiled", replace(TINY, compile="default", epochs=1))
+    assert "torch.compile does not work here (no such kernel): going on without it." in caplog.text
+    plain = train(tmp_path / "plain", replace(TINY, epochs=1))
+    assert rows(compiled) == rows(plain)
+    assert_equal(weights(compiled)["model"], weights(plain)["model"])

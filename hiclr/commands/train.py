@@ -76,9 +76,10 @@ def epoch_line(row: Row, epochs: int) -> str:
     """One epoch in a line: how the loss stands against ln(1+K), what was learned, how long the rest takes."""
     knn = "" if row.get("knn_1") is None else f"  kNN on watched clips {row['knn_1']:.1f} %"
     left = row["seconds"] * (epochs - row["epoch"])
+    rate = f", {row['clips_per_s']:,.0f} clips/s" if "clips_per_s" in row else ""
     return (
         f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  loss {row['loss']:.3f}  InfoNCE {row['info_nce']:.3f} "
-        f"(nothing learned: {row['ln_k']:.2f}){knn}  {row['seconds']:.1f} s, {duration(left)} left"
+        f"(nothing learned: {row['ln_k']:.2f}){knn}  {row['seconds']:.1f} s{rate}, {duration(left)} left"
     )
 
 

@@ -135,6 +135,19 @@ class Ranks:
         said: bool = int(self.total(torch.tensor(int(flag), device=self.device))) > 0
         return said
 
+    def agree(self, fault: str) -> None:
+        """Raise on every rank what any of them has met: else the others would wait for it until they are killed.
+
+        Raises:
+            InputError: the fault of the first rank that has one.
+        """
+        if not self.any(bool(fault)):
+            return
+        found = [fault] * self.size
+        if self.size > 1:
+            distributed.all_gather_object(found, fault)
+        raise InputError(next(text for text in found if text))
+
     def wait(self) -> None:
         """Until every rank is here."""
         if self.size > 1:

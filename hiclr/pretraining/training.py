@@ -46,11 +46,14 @@ class Epoch:
     """
 
     def __init__(self, seed: int, number: int, device: torch.device) -> None:
-        self.seed, self.number = seed, number
-        self.draws = {name: derive(seed, name, number, device=device) for name in ("queries", "keys")}
+        self.seed, self.number, self.device = seed, number, device
+        self.draws = self._generators(number)
         self._before: dict[str, Tensor] = {}
         self.values: list[dict[str, Tensor]] = []
         self.seconds = 0.0
+
+    def _generators(self, number: int) -> dict[str, Generator]:
+        return {name: derive(self.seed, name, number, device=self.device) for name in ("queries", "keys")}
 
     @property
     def steps(self) -> int:
@@ -72,6 +75,7 @@ class Epoch:
         return {
             "values": {name: torch.stack([value[name] for value in self.values]).cpu() for name in names},
             "draws": {name: draws.get_state() for name, draws in self.draws.items()},
+            "device": self.device.type,
             "seconds": self.seconds,
         }
 
@@ -81,6 +85,10 @@ class Epoch:
         count = len(next(iter(kept.values())))
         self.values = [{name: values[i] for name, values in kept.items()} for i in range(count)]
         self.seconds = float(state["seconds"])
+        if state.get("device", device.type) != device.type:
+            # a generator of another kind of device cannot take these states up; that is not bit-exact in any case
+            self.draws = self._generators(self.number + 2**20 * (count + 1))
+            return
         for name, draws in self.draws.items():
             draws.set_state(state["draws"][name])
 
@@ -131,20 +139,25 @@ class Training:
             self._compile(config.compile)
 
     def _compile(self, mode: str) -> None:
-        """Try torch.compile on a few clips; go on without it where it fails, and say so."""
-        encoders = self.model.encoder, self.model.key_encoder
+        """Try torch.compile on a batch, forwards and backwards; go on without it where it fails, and say so."""
+        model = self.model
+        encoders, before = (model.encoder, model.key_encoder), {k: v.clone() for k, v in model.state_dict().items()}
         try:
             for encoder in encoders:
                 encoder.compile(mode=mode)
-            sample = self.stream(self.feed.batch(torch.from_numpy(self.trained[: min(2, len(self.trained))])))
-            self.model.eval()
-            with torch.no_grad():
-                self.model.encoder(sample)
+            sample = self.stream(self.feed.batch(torch.from_numpy(self.trained[: self.ranks.share])))
+            model.train()
+            with torch.random.fork_rng(devices=_cuda_devices(self.fabric.device)), self.fabric.autocast():
+                model.encoder(sample).float().sum().backward()
+                model.project_key(sample)
         except Exception as error:  # a compiler that is missing or fails raises nearly anything
             for encoder in encoders:
                 encoder._compiled_call_impl = None
             cause = next(iter(str(error).splitlines()), type(error).__name__)
             _say.warning("torch.compile does not work here (%s): going on without it.", cause)
+        finally:
+            model.load_state_dict(before)
+            self.optimiser.zero_grad()
 
     def state(self, epoch: Epoch | None = None) -> dict[str, Any]:
         """All that changes; draws are derived from seed and epoch, within an epoch their state is kept."""
@@ -204,7 +217,7 @@ class Training:
                         raise Stopped(how_to_go_on(epoch.number, config.epochs, epoch.steps, self.steps))
         rate = self.steps * self.batch / epoch.seconds
         row = self._row(epoch) | {"clips_per_s": rate, "seconds": epoch.seconds}
-        bar.show(epoch=epoch.number + 1, loss=f"{row['loss']:.3f}")
+        bar.show(epoch=epoch.number + 1, loss=f"{row['loss']:.3f}", clips_per_s=f"{rate:.0f}")
         self._warn(row)
         return row
 
@@ -223,10 +236,13 @@ class Training:
                 raise
         fits = None if self.ranks.size > 1 else largest_that_fits(lambda count: self._try(indices[:count]), self.batch)
         advice = "" if fits is None else f" The largest batch that fits is {fits}: --batch-size {fits}, in a new run."
-        raise InputError(
+        text = (
             f"Epoch {epoch.number + 1}: a step of {self.batch} clips does not fit into the memory of "
             f"{self.fabric.device}.{advice} Nothing was changed, and the last checkpoint is whole."
         )
+        if self.ranks.rank:  # the first one, which speaks for all, only sees that this one is gone
+            _say.error("Process %d: %s", self.ranks.rank, text)
+        raise InputError(text)
 
     def _try(self, indices: Tensor) -> None:
         """The memory of a step of these clips, without the step."""
@@ -257,11 +273,17 @@ class Training:
     def _losses(self, indices: Tensor, epoch: Epoch) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
         """(terms of the loss on this rank's clips, what is watched, the keys of the whole batch)."""
         config, model = self.config, self.model
+        order = self._key_order(len(indices), epoch)
+        rows, key_rows = self.ranks.own(torch.arange(len(indices))), self.ranks.own(order)
+        fault = ""
         try:
-            branches = self._branches(indices, epoch)
-            keys = self._keys(indices, epoch)
+            clips = self._clips(indices, rows)
+            key_clips = clips if self.ranks.size == 1 else self._clips(indices, key_rows)
         except InputError as error:
-            raise InputError(f"Epoch {epoch.number + 1}: {error}") from error
+            fault = f"Epoch {epoch.number + 1}: {error}"
+        self.ranks.agree(fault)  # before anything in which the ranks wait for each other
+        branches = self._branches(clips, rows, len(indices), epoch)
+        keys = self._keys(key_clips, key_rows, order, epoch)
         queue, queue_ids = model.queue.stored()
         key = self.ranks.own(keys)
         own = {"ids": self.ranks.own(indices).to(key.device), "queue_ids": queue_ids} if config.mask_own else {}
@@ -276,40 +298,42 @@ class Training:
         )
         with torch.no_grad():
             logits = similarity_logits(branches[0], key, queue, config.temperature)
-            watched = {"feature_std": _spread(branches[0]), "pretext_top1": 100 * pretext_top1(logits)}
+            watched = {
+                "feature_std": _spread(self.ranks.gather(branches[0])),
+                "pretext_top1": 100 * pretext_top1(logits),
+            }
             watched["ln_k"] = logits.new_tensor(math.log(logits.shape[1]))  # of blind guessing among these candidates
         return losses, watched, keys
 
-    def _branches(self, indices: Tensor, epoch: Epoch) -> list[Tensor]:
+    def _branches(self, clips: Tensor, rows: Tensor, batch: int, epoch: Epoch) -> list[Tensor]:
         """Projections of each view of this rank's clips.
 
         One forward each, so that batch-norm statistics are per view as in the release, unless they are to be joint.
         """
-        rows = self.ranks.own(torch.arange(len(indices)))
-        clips = self._clips(indices, rows)
-        draws = self.views.draw((len(indices), *clips.shape[1:]), epoch.draws["queries"])
+        draws = self.views.draw((batch, *clips.shape[1:]), epoch.draws["queries"])
         made = [self._view(view, clips, draw, rows) for view, draw in enumerate(draws)]
         if not self.config.joint_views:
             return [self.module(x) for x in made]
         return list(self.module(torch.cat(made)).chunk(len(made)))
 
-    @torch.no_grad()
-    def _keys(self, indices: Tensor, epoch: Epoch) -> Tensor:
-        """Projections of another draw of the weakest view by the key encoder, for the whole batch.
+    def _key_order(self, batch: int, epoch: Epoch) -> Tensor:
+        """Which rows of a batch are encoded as keys by which rank.
 
         Among several ranks each one encodes clips that it has no queries of: else the batch-norm statistics that a
         query shares with its key would give it away (MoCo's shuffling).
         """
-        ranks, order = self.ranks, torch.arange(len(indices))
-        if ranks.size > 1:
-            mixed = derive(self.config.seed, "key order", epoch.number * 2**20 + epoch.steps)
-            order = torch.randperm(len(indices), generator=mixed)
-        rows = ranks.own(order)
-        clips = self._clips(indices, rows)
-        draw = self.views.draw_view(0, (len(indices), *clips.shape[1:]), epoch.draws["keys"])
+        if self.ranks.size == 1:
+            return torch.arange(batch)
+        mixed = derive(self.config.seed, "key order", epoch.number * 2**20 + epoch.steps)
+        return torch.randperm(batch, generator=mixed)
+
+    @torch.no_grad()
+    def _keys(self, clips: Tensor, rows: Tensor, order: Tensor, epoch: Epoch) -> Tensor:
+        """Projections of another draw of the weakest view by the key encoder, for the whole batch."""
+        draw = self.views.draw_view(0, (len(order), *clips.shape[1:]), epoch.draws["keys"])
         with self.fabric.autocast():
-            found = ranks.gather(self.model.project_key(self._view(0, clips, draw, rows)))
-        return found[order.argsort().to(found.device)] if ranks.size > 1 else found
+            found = self.ranks.gather(self.model.project_key(self._view(0, clips, draw, rows)))
+        return found[order.argsort().to(found.device)] if self.ranks.size > 1 else found
 
     def _clips(self, indices: Tensor, rows: Tensor) -> Tensor:
         """The clips that these rows of a batch need: themselves, or all where clips are mixed with each other."""
@@ -394,7 +418,7 @@ class Training:
         parts = []
         for part in torch.split(torch.from_numpy(indices), self.batch):
             with self.fabric.autocast():
-                parts.append(self.model.features(self.stream(self.feed.batch(part))).float())
+                parts.append(self.model.features(self.stream(self.feed.batch(part))).float().clone())
         return torch.nn.functional.normalize(torch.cat(parts), dim=1)
 
     def _warn(self, row: Row) -> None:

@@ -70,7 +70,7 @@ def kill_while_training(folder: Path, data: Path, config: list[str], after: int,
 
 
 @pytest.mark.skipif(not LONG, reason="test_ranks.py kills within an epoch; this, at any moment, with HICLR_FAULTS=long")
-@pytest.mark.parametrize("encoder", ["stgcn", "tcn"])
+@pytest.mark.parametrize("encoder", ["stgcn", "dsta", "tcn"])
 def test_killed_after_two_epochs_of_four_a_run_goes_on_to_the_same_bits(tmp_path: Path, encoder: str):
     config = replace(CONFIG, encoder=encoder, mining_epoch=2, dropout=0.3, save_minutes=0, knn_every=1)  # type: ignore[arg-type]
     given, data, rng = flags(config), split(clips(), tmp_path / "set.npz"), np.random.default_rng(1)
