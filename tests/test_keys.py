@@ -414,3 +414,24 @@ def test_a_known_tree_with_another_centre_or_other_pairs_stays_as_it_is(name: st
         layout = dataclasses.replace(NTU_25, **change)
         save_set(SkeletonSet.from_arrays(np.ones((2, 3, 2, 25, 1)), [0, 1], layout=layout), tmp_path / name)
         assert open_set(tmp_path / name).layout == layout
+
+
+@pytest.mark.parametrize(
+    ("key", "other"),
+    [
+        ("parents", np.zeros(25, dtype=np.int64) - np.eye(1, 25, dtype=np.int64)[0]),
+        ("joint_names", np.array([f"j{i}" for i in range(25)])),
+        ("pairs", np.array([[1, 2]])),
+        ("centre", np.array(3)),
+    ],
+)
+def test_half_a_layout_of_25_joints_is_not_passed_over(tmp_path: Path, key: str, other: np.ndarray):
+    x = np.random.default_rng(0).normal(size=(4, 3, 5, 25, 1)).astype(np.float32)
+    path = tmp_path / "set.npz"
+    np.savez(path, x=x, y=np.arange(4) % 2, **{key: other})
+    with pytest.raises(InputError, match=rf"set\.npz: {key} of the 25 joints is not NTU's"):
+        open_set(path)
+    own = {"parents": np.array(NTU_25.parents), "joint_names": np.array(NTU_25.joints), "pairs": np.array(NTU_25.pairs)}
+    own["centre"] = np.array(NTU_25.centre)
+    np.savez(path, x=x, y=np.arange(4) % 2, **{key: own[key]})
+    assert open_set(path).layout == NTU_25

@@ -223,11 +223,36 @@ def _named_layout(arrays: Arrays, shape: Sequence[int], source: str, given: Layo
             f"parents ({joints},)."
         )
     if joints == NTU_25.num_joints:
+        _check_says_ntu(arrays, source)
         return NTU_25
     raise InputError(
         f"{source}: x has {counted(joints, 'joint')}, and nothing says which.{moved_joints(shape, NTU_25.num_joints)} "
         f"Add joint_names ({joints},) and parents ({joints},), or layout, one of: {', '.join(LAYOUTS)}."
     )
+
+
+def _check_says_ntu(arrays: Arrays, source: str) -> None:
+    """25 joints are NTU's unless the file says otherwise; half a layout that says otherwise is never passed over."""
+    said: dict[str, bool] = {}
+    if (names := _texts(arrays, "joint_names")) is not None:
+        said["joint_names"] = names == list(NTU_25.joints)
+    if "parents" in arrays:
+        _check_parents(arrays["parents"], source)
+        parents = [i if p < 0 else int(p) for i, p in enumerate(arrays["parents"].tolist())]
+        said["parents"] = parents == list(NTU_25.parents)
+    if "pairs" in arrays:
+        pairs = {frozenset(pair) for pair in arrays["pairs"].tolist()}
+        said["pairs"] = pairs == {frozenset(pair) for pair in NTU_25.pairs}
+    if "centre" in arrays:
+        said["centre"] = int(arrays["centre"]) == NTU_25.centre
+    other = [key for key, same in said.items() if not same]
+    if other:
+        missing = [key for key in ("joint_names", "parents") if key not in arrays]
+        raise InputError(
+            f"{source}: {' and '.join(other)} of the 25 joints {'is' if len(other) == 1 else 'are'} not NTU's, and "
+            f"without {' and '.join(missing)} nothing says what they are. Add {' and '.join(missing)}, or leave "
+            f"{' and '.join(other)} out: 25 joints are then taken in NTU's order."
+        )
 
 
 def _own_layout(arrays: Arrays, names: list[str], name: str | None, source: str) -> Layout:

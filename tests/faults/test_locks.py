@@ -46,7 +46,7 @@ def test_two_that_begin_together_make_one_run(data: Path, tmp_path: Path):
     done = [running.wait() for running in both]
     assert 0 in [one.code for one in done], [one.err for one in done]
     for one in done:
-        assert one.code == 0 or "is being written by process" in one.err, one.err
+        assert one.code == 0 or "is being written by" in one.err, one.err  # the other may not have named itself yet
     assert saved(run) == 4
     lines = (run / "metrics.jsonl").read_text().splitlines()
     assert len(lines) == 4
