@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from reading import all_said, assert_said, case, positions, read_all, whole
 
+from hiclr.datasets import convert, diagnose, open_set
 from hiclr.datasets.readers.arrays import FORMAT
 from hiclr.datasets.readers.plan import Options, Unit
 from hiclr.datasets.readers.tree import open_tree
@@ -58,6 +59,56 @@ def test_any_number_type_and_order_is_read_as_float32(given: str, order: Any, tm
         np.testing.assert_array_equal(positions(clips, name), row.astype(np.float32))
     assert f"train_position.npy is {np.dtype(given)}; it is read as float32" in all_said(plan, clips)
     assert (tmp_path / "train_position.npy").read_bytes() == before
+
+
+def labelled(folder: Path, names: list[str], labels: list[int], end: str) -> Path:
+    """The same clips with these labels: in an array, by a pair or alone, or in a pickle of PYSKL."""
+    x = some(len(names))
+    folder.mkdir()
+    if end == "pyskl":
+        annotations = [
+            {"frame_dir": name, "label": label, "keypoint": row.transpose(3, 1, 2, 0)}
+            for name, label, row in zip(names, labels, x, strict=True)
+        ]
+        (folder / "set.pkl").write_bytes(pickle.dumps({"split": {}, "annotations": annotations}))
+        return folder
+    np.save(folder / "train_position.npy", x)
+    if end == "npy":
+        np.save(folder / "train_label.npy", np.array(labels))
+    else:
+        (folder / "train_label.pkl").write_bytes(pickle.dumps((names, labels)))
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore:.*labels start at 1")
+@pytest.mark.parametrize("end", ["npy", "pkl", "pyskl"])
+@pytest.mark.parametrize(
+    ("names", "labels", "first", "classes"),
+    [
+        (["a", "b", "c", "d"], [1, 2, 3, 1], 1, ("1", "2", "3")),
+        (["a", "b", "c", "d"], [0, 2, 3, 1], 0, ("0", "1", "2", "3")),
+        (["a", "b", "c", "d"], [2, 3, 4, 2], 0, ("0", "1", "2", "3", "4")),
+        ([f"S001C001P001R001A00{i}" for i in (1, 2, 3, 4)], [1, 2, 3, 4], 1, ("1", "2", "3", "4")),
+        ([f"S001C001P001R001A00{i}" for i in (2, 3, 4, 5)], [1, 2, 3, 4], 0, ("0", "1", "2", "3", "4")),
+        ([f"S001C001P001R001A00{i}" for i in (9, 3, 7, 5)], [1, 2, 3, 4], 1, ("1", "2", "3", "4")),
+    ],
+)
+def test_labels_from_1_are_counted_from_0_and_said(
+    end: str, names: list[str], labels: list[int], first: int, classes: tuple[str, ...], tmp_path: Path
+):
+    if end == "npy" and names[0] != "a":
+        pytest.skip("labels alone have no names")
+    raw = labelled(tmp_path / "raw", names, labels, end)
+    report, looked = convert(raw, tmp_path / "set.npz"), diagnose(raw)
+    for opened in (open_set(raw), open_set(tmp_path / "set.npz")):
+        assert opened.y.tolist() == [label - first for label in labels]
+        assert opened.classes == classes
+    assert looked["summary"]["classes"] == str(len(classes))
+    for notes in (report["notes"], looked["notes"]):
+        assert any(f"labels start at 1 (1 to {max(labels)}, no label 0)" in note for note in notes) == (first == 1)
+    if first:
+        with pytest.warns(UserWarning, match="labels start at 1"):
+            open_set(raw)
 
 
 def test_a_folder_for_each_protocol_is_one_set(tmp_path: Path):

@@ -27,6 +27,7 @@ from hiclr.datasets.reading import (
     check_set_options,
     check_synthetic_options,
     choose_format,
+    find_clips,
     open_source_set,
     read_options,
 )
@@ -159,7 +160,7 @@ def read_raw(path: Path, options: Options | None = None, format: str | None = No
         InputError: no known format, no clip, or more than 1 GB of positions; with the command that prepares them once.
     """
     tree = open_tree(path)
-    plan = choose_format(tree, format).find(tree, options or Options())
+    plan = find_clips(choose_format(tree, format), tree, options or Options())
     _check_plan(plan, path)
     _check_size(_expected_shape(plan), path)
     # where a mapped file cannot be removed it stays behind for the system to clear away
@@ -227,7 +228,7 @@ def _convert_raw(
     tree = _without(open_tree(path), (out, partial_folder, list_path(out)))
     kind = choose_format(tree, name)
     check_options(options, kind.known, f"files of the format {kind.name}")
-    plan = kind.find(tree, options)
+    plan = find_clips(kind, tree, options)
     _check_plan(plan, path)
     check_layout(plan.layout, options, str(path))
     settings = f"{hiclr.__version__} {kind.name} {options} {steps}"

@@ -8,7 +8,8 @@ from pathlib import Path
 from hiclr.datasets.files import Opened, stream_set
 from hiclr.datasets.layout_files import read_layout
 from hiclr.datasets.readers import FORMATS, Format, find_format
-from hiclr.datasets.readers.plan import OptionError, Options, check_options
+from hiclr.datasets.readers.ntu import NAME, NtuName
+from hiclr.datasets.readers.plan import OptionError, Options, Plan, check_options
 from hiclr.datasets.readers.tree import Tree
 from hiclr.datasets.readers.units import read_unit, said_unit, scaled
 from hiclr.datasets.rows import ChangedRows
@@ -16,14 +17,19 @@ from hiclr.errors import InputError
 from hiclr.skeleton import LAYOUTS, Layout
 
 __all__ = [
+    "FROM_ONE",
     "check_given",
     "check_layout",
     "check_set_options",
     "check_synthetic_options",
     "choose_format",
+    "find_clips",
     "open_source_set",
     "read_options",
 ]
+
+FROM_ONE = "labels start at 1"
+"""In the note on labels that were counted from 0 instead."""
 
 _SET = {
     "labels": "its labels are y in it",
@@ -66,6 +72,29 @@ def choose_format(tree: Tree, name: str | None) -> Format:
             f"{tree.path} is of no known format (asked for: {name or 'any'}; known: npz, folder of npy, {known})."
         )
     return kind
+
+
+def find_clips(kind: Format, tree: Tree, options: Options) -> Plan:
+    """What a reader finds, with labels from 0: numbers from 1 that no file names are counted from 0, and it is said.
+
+    As in an npz a class 0 that no clip has would be made up. Clips with NTU's names keep their labels where these are
+    the actions less 1: then A001 is what a part of the set lacks.
+
+    Raises:
+        InputError: as `Format.find`.
+    """
+    plan = kind.find(tree, options)
+    labels = [found.label for found in plan.found if isinstance(found.label, int)]
+    if plan.classes is not None or not labels or len(labels) < len(plan.found) or min(labels) != 1:
+        return plan
+    names = ((found, NtuName.from_match(NAME.search(found.name))) for found in plan.found)
+    actions = [(found.label, name.action) for found, name in names if name is not None]
+    if 2 * sum(label == action - 1 for label, action in actions) > len(plan.found):
+        return plan
+    note = f"{tree.path.name}: {FROM_ONE} (1 to {max(labels)}, no label 0); 1 is read as the first class."
+    shifted = tuple(replace(found, label=label - 1) for found, label in zip(plan.found, labels, strict=True))
+    classes = tuple(map(str, range(1, max(labels) + 1)))
+    return replace(plan, found=shifted, classes=classes, notes=(*plan.notes, note))
 
 
 def open_source_set(path: Path, options: Options, check: bool = True) -> Opened:

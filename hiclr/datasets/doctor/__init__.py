@@ -31,6 +31,7 @@ from hiclr.datasets.reading import (
     check_set_options,
     check_synthetic_options,
     choose_format,
+    find_clips,
     open_source_set,
     read_options,
 )
@@ -139,7 +140,7 @@ def _look_at_files(
         return look_at_labels(tree, options, name)
     kind = choose_format(tree, name)
     check_options(options, kind.known, f"files of the format {kind.name}")
-    plan = kind.find(tree, options)
+    plan = find_clips(kind, tree, options)
     check_layout(plan.layout, options, str(path))
     return examine(PlanSource(plan), progress)
 

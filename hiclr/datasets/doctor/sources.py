@@ -208,7 +208,7 @@ class PlanSource(Source):
 
     def facts(self) -> Facts:
         """Of the clips that could be read, at least one."""
-        y, classes = number_labels(self.read, self.read, self.plan.classes)
+        y, classes = number_labels(self.read, self.plan.found, self.plan.classes)
         ids = dict(sorted(common_ids(self.read).items()))
         return Facts(
             self.plan.source, self.plan.layout, [found.name for found in self.read], y, classes,
