@@ -127,6 +127,12 @@ def test_help_names_every_command_and_every_setting_with_the_presets_default():
         ("pretrain", "--data", "x", "--out", "y", "--epochs", "many"),
         ("pretrain", "--data", "x", "--out", "y", "--epochs", "0"),
         ("pretrain", "--data", "x", "--out", "y", "--preset", "huge"),
+        ("pretrain", "--data", "x", "--out", "y", "--branches", "4"),
+        ("pretrain", "--data", "x", "--out", "y", "--device", "potato"),
+        ("evaluate", "run", "--data", "x", "--device", "potato"),
+        ("embed", "run", "--data", "x", "--out", "y", "--device", "potato"),
+        ("prepare", "synthetic", "--out", "y", "--frames", "0"),
+        ("prepare", "synthetic", "--out", "y", "--frames", "-3"),
     ],
 )
 def test_wrong_usage_ends_with_2(args: tuple[str, ...]):

@@ -644,3 +644,9 @@ def test_a_layout_file_names_the_joints(tmp_path: Path):
     (tmp_path / "arm.json").write_text('{"names": ["neck", "hand_l"], "parents": ["nek", 0]}')
     with pytest.raises(InputError, match="nek"):
         read_layout(tmp_path / "arm.json")
+
+
+@pytest.mark.parametrize("frames", [0, -3])
+def test_clips_without_frames_are_refused_before_anything_is_looked_at(frames: int, tmp_path: Path):
+    with pytest.raises(InputError, match=f"frames must be at least 1; it is {frames}"):
+        convert(tmp_path / "nothing", tmp_path / "out.npz", frames=frames)

@@ -13,7 +13,7 @@ from hiclr.datasets import open_set
 from hiclr.errors import InputError
 from hiclr.evaluation import NOT_KEPT, PROTOCOLS, evaluate, results_path, table
 from hiclr.features import features
-from hiclr.runs import load_run, write_atomically
+from hiclr.runs import load_run, pick_device, write_atomically
 
 __all__ = ["Embed", "Evaluate"]
 
@@ -34,6 +34,9 @@ class Evaluate:
     """auto (the GPU where there is one), cpu, cuda, cuda:1, mps."""
     json: bool = False
     """Print one JSON object on stdout and nothing else there."""
+
+    def __post_init__(self) -> None:
+        pick_device(self.device, quiet=True)  # a name that is none is wrong usage
 
     def run(self) -> Answer:
         """Measure; the answer is also kept in the run folder."""
@@ -59,6 +62,9 @@ class Embed:
     """auto (the GPU where there is one), cpu, cuda, cuda:1, mps."""
     json: bool = False
     """Print one JSON object on stdout and nothing else there."""
+
+    def __post_init__(self) -> None:
+        pick_device(self.device, quiet=True)  # a name that is none is wrong usage
 
     def run(self) -> Answer:
         """Encode and write."""

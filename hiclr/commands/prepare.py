@@ -9,7 +9,7 @@ import tyro
 from tyro.conf import Positional
 
 from hiclr.commands.answer import Answer
-from hiclr.datasets import convert, diagnose, diagnosis_text, report_text
+from hiclr.datasets import Preprocess, convert, diagnose, diagnosis_text, report_text
 from hiclr.errors import InputError
 
 __all__ = ["Doctor", "Prepare"]
@@ -55,6 +55,9 @@ class Prepare:
     json: bool = False
     """Print one JSON object on stdout and nothing else there."""
     reading: Annotated[Reading, tyro.conf.arg(name="")] = field(default_factory=Reading)
+
+    def __post_init__(self) -> None:
+        Preprocess(self.frames)  # wrong usage, whatever the source is
 
     def run(self) -> Answer:
         """Convert; what was skipped is named with its reason, of many some of each kind and the file that lists all."""

@@ -6,11 +6,13 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from hiclr.augmentations import VIEWS
 from hiclr.commands.answer import Answer, tell
 from hiclr.datasets import SkeletonSet, open_set
 from hiclr.datasets.wording import counted
 from hiclr.pretraining import PRESETS, PretrainConfig, prepare_run, pretrain
-from hiclr.runs import Row, Run
+from hiclr.runs import Row, Run, pick_device
+from hiclr.skeleton import NTU_25
 
 __all__ = ["Preset", "Pretrain"]
 
@@ -37,6 +39,11 @@ class Pretrain:
     json: bool = False
     """Print one JSON object on stdout and nothing else there."""
     config: Annotated[PretrainConfig, tyro.conf.arg(name="")] = field(default_factory=lambda: PRESETS["small"])
+
+    def __post_init__(self) -> None:
+        # wrong usage whatever the data are: not found out after minutes of reading
+        VIEWS[self.config.views](NTU_25, self.config.branches)
+        pick_device(self.config.device, quiet=True)
 
     def run(self) -> Answer:
         """Train; one line for each epoch on stderr."""

@@ -120,15 +120,14 @@ def convert(
         where the text of the report shows some only; or None), "dropped" [{"clip", "what"}], "notes".
 
     Raises:
-        InputError: nothing there or nothing known; `out` would replace what is no set; no room on the disk.
-            An option would do nothing, since the files say it themselves. A clip that is at fault is skipped and
-            named instead.
+        InputError: nothing there or nothing known; `frames` below 1; `out` would replace what is no set; no room on
+            the disk. An option would do nothing, since the files say it themselves. A clip that is at fault is skipped
+            and named instead.
     """
-    options = read_options(layout, pattern, labels, units)
+    options, steps = read_options(layout, pattern, labels, units), _steps(preprocess, frames)
     check_target(Path(out))  # before hours of reading
     if str(source) != "synthetic" and os.path.realpath(out) == os.path.realpath(source):
         raise InputError(f"{out} is the source itself; it would be overwritten. Give another name to --out.")
-    steps = _steps(preprocess, frames)
     if str(source) == "synthetic":
         check_synthetic_options(options, format)
         kind, made = "synthetic", Conversion(_changed(synthetic(), steps))

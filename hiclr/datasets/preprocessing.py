@@ -195,11 +195,18 @@ class Preprocess:
         frames: length after resampling; None keeps the frames.
         centre: see `centre`. The joint is the layout's centre.
         turn: see `turn`; layouts that name no shoulders are not turned.
+
+    Raises:
+        InputError: frames below 1.
     """
 
     frames: int | None = 50
     centre: Centre = "frame"
     turn: Turn = "first"
+
+    def __post_init__(self) -> None:
+        if self.frames is not None and self.frames < 1:
+            raise InputError(f"frames must be at least 1; it is {self.frames}.")
 
     def apply(self, x: Tensor, layout: Layout) -> Tensor:
         """(N, 3, T, V, M) -> (N, 3, frames, V, M); x is not modified."""
