@@ -229,14 +229,25 @@ def test_labels_may_lie_elsewhere(tmp_path: Path):
     assert [found.name for found in FORMAT.find(open_tree(alone), Options()).found] == NAMES  # those beside it
 
 
+def test_an_array_that_lies_in_fortran_order_in_a_zip_file_is_refused_once(tmp_path: Path):
+    folder = write(tmp_path / "set", np.asfortranarray(some()))
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as packed:
+        for file in sorted(folder.iterdir()):
+            packed.write(file, file.name)
+    with pytest.raises(InputError, match=r"train_position\.npy lies in Fortran order") as refused:
+        convert(tmp_path / "set.zip", tmp_path / "made")
+    assert str(refused.value).count("Fortran") == 1
+    assert convert(folder, tmp_path / "made")["clips"] == 6
+
+
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_a_zip_file_is_read_from_the_inside(compression: int, tmp_path: Path):
     x = some()
     write(tmp_path / "plain", x)
-    with zipfile.ZipFile(tmp_path / "set.zip", "w", compression) as packed:
+    with zipfile.ZipFile(tmp_path / "set.ZIP", "w", compression) as packed:
         for file in (tmp_path / "plain").iterdir():
             packed.write(file, f"xsub/{file.name}")
-    _, clips = read_all(FORMAT, tmp_path / "set.zip")
+    _, clips = read_all(FORMAT, tmp_path / "set.ZIP")
     for row, name in zip(x, NAMES, strict=True):
         np.testing.assert_array_equal(positions(clips, name), row)
 

@@ -130,6 +130,34 @@ def test_a_member_without_a_name_is_a_reason(tmp_path: Path):
             try_(tmp_path / "raw.zip")
 
 
+@pytest.mark.parametrize("kind", ["ntu", "arrays-npy"])
+def test_one_bomb_in_a_zip_file_costs_itself_alone(kind: str, tmp_path: Path):
+    bomb = {"ntu": "S001C001P009R001A001.skeleton", "arrays-npy": "xview/train_position.npy"}[kind]
+    packed = packed_as_zip([*RAW[kind]().items(), (bomb, bytes(2**23))])
+    (tmp_path / "raw.zip").write_bytes(packed)
+    report = convert(tmp_path / "raw.zip", tmp_path / "made")
+    assert report["clips"] > 0
+    reasons = [skipped["reason"] for skipped in report["skipped"] if "unpacks to 8,388,608 bytes" in skipped["reason"]]
+    assert len(reasons) == 1
+    assert not diagnose(tmp_path / "raw.zip")["ok"]
+
+
+def test_members_that_are_too_much_together_are_refused(tmp_path: Path):
+    packed = packed_as_zip([(f"{at}.skeleton", bytes(2**20)) for at in range(1100)])
+    (tmp_path / "raw.zip").write_bytes(packed)
+    with pytest.raises(InputError, match=r"raw\.zip unpacks to 1,153,433,600 bytes"):
+        open_set(tmp_path / "raw.zip")
+
+
+@pytest.mark.parametrize("inside", ["sets/a.npz", "sets/a/x.npy"])
+def test_a_set_in_a_zip_file_is_named(inside: str, tmp_path: Path):
+    (tmp_path / "raw.ZIP").write_bytes(packed_as_zip([(inside, b"1")]))
+    for try_ in (open_set, lambda path: convert(path, tmp_path / "made")):
+        with pytest.raises(InputError, match=rf"raw\.ZIP/{inside} is a set in a zip file\. Unpack raw\.ZIP"):
+            try_(tmp_path / "raw.ZIP")
+    assert "is a set in a zip file" in diagnose(tmp_path / "raw.ZIP")["faults"][0]["what"]
+
+
 def test_a_bomb_is_told_from_padding(tmp_path: Path):
     x = np.zeros((40, 3, 300, 25, 2), np.float32)
     x[:, :, :60, :, 0] = np.random.default_rng(0).normal(size=(40, 3, 60, 25))

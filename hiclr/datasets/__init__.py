@@ -10,7 +10,7 @@ from hiclr.datasets.files import Opened, is_folder, open_folder, open_npz, save_
 from hiclr.datasets.preprocessing import RELEASED, RELEASED_CODE, Preprocess, centre, presence, resample, turn
 from hiclr.datasets.readers import FORMATS
 from hiclr.datasets.readers.tree import open_tree
-from hiclr.datasets.reading import FROM_ONE
+from hiclr.datasets.reading import FROM_ONE, check_no_set_inside
 from hiclr.datasets.saving import clear_leftovers
 from hiclr.datasets.scratch import half_made
 from hiclr.datasets.skipped import shortened
@@ -63,10 +63,12 @@ def open_set(path: Path | str) -> SkeletonSet:
         return _said(open_folder(place))
     if place.suffix == ".npz":
         return _said(open_npz(place))
-    if any(kind.detects(open_tree(place)) for kind in FORMATS):
+    tree = open_tree(place)
+    if any(kind.detects(tree) for kind in FORMATS):
         made = read_raw(place)
         left = shortened(made.skipped, " is left out: ")[0]
         return _said(Opened(made.clips, (*(note for note in made.notes if FROM_ONE in note), *left)))
+    check_no_set_inside(tree)
     raise InputError(f"{place} is no prepared set (an npz, or a folder with x.npy). `hiclr prepare` makes one.")
 
 

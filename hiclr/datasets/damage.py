@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hiclr.errors import InputError
 
-__all__ = ["DAMAGED_ZIP", "check_unpacked", "is_readable"]
+__all__ = ["DAMAGED_ZIP", "check_total", "check_unpacked", "is_readable"]
 
 DAMAGED_ZIP: tuple[type[Exception], ...] = (
     zipfile.BadZipFile,
@@ -31,6 +31,7 @@ DAMAGED_ZIP: tuple[type[Exception], ...] = (
 _MOST_RATIO = (
     200  # positions and text shrink to a third or so, padded with zeros to a tenth; a zip bomb to a thousandth
 )
+_FREE_TOTAL = 2**30  # bytes of all members together, however small the zip file is
 
 
 def check_unpacked(members: Iterable[zipfile.ZipInfo], name: str, free: int) -> None:
@@ -45,11 +46,32 @@ def check_unpacked(members: Iterable[zipfile.ZipInfo], name: str, free: int) -> 
         InputError: naming the member.
     """
     for info in members:
-        if info.file_size > max(_MOST_RATIO * info.compress_size, free):
+        if _is_bomb(info, free):
             raise InputError(
                 f"{name}/{info.filename} unpacks to {info.file_size:,} bytes out of {info.compress_size:,}; no real "
                 "file does, so it is not read."
             )
+
+
+def check_total(members: Iterable[zipfile.ZipInfo], name: str, size: int, free: int) -> None:
+    """Refuse a zip file whose members unpack to an absurd size together, as those do that share their bytes.
+
+    Args:
+        members: of the zip file; those that `check_unpacked` refuses do not count, for they are never read.
+        name: of the file, for the message.
+        size: bytes of the file.
+        free: as in `check_unpacked`.
+
+    Raises:
+        InputError: it does.
+    """
+    total = sum(info.file_size for info in members if not _is_bomb(info, free))
+    if total > max(_MOST_RATIO * size, _FREE_TOTAL):
+        raise InputError(f"{name} unpacks to {total:,} bytes out of {size:,}; no real file does, so it is not read.")
+
+
+def _is_bomb(info: zipfile.ZipInfo, free: int) -> bool:
+    return info.file_size > max(_MOST_RATIO * info.compress_size, free)
 
 
 def is_readable(array: NDArray[Any]) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from hiclr.datasets.files import Opened, stream_set
 from hiclr.datasets.layout_files import read_layout
@@ -20,6 +20,7 @@ __all__ = [
     "FROM_ONE",
     "check_given",
     "check_layout",
+    "check_no_set_inside",
     "check_set_options",
     "check_synthetic_options",
     "choose_format",
@@ -67,11 +68,25 @@ def choose_format(tree: Tree, name: str | None) -> Format:
     """
     kind = find_format(tree, name)
     if kind is None:
+        check_no_set_inside(tree)
         known = ", ".join(kind.name for kind in FORMATS)
         raise InputError(
             f"{tree.path} is of no known format (asked for: {name or 'any'}; known: npz, folder of npy, {known})."
         )
     return kind
+
+
+def check_no_set_inside(tree: Tree) -> None:
+    """Refuse a zip file of prepared sets, which are read from the disk only.
+
+    Raises:
+        InputError: naming the first of them.
+    """
+    inside = [name for name in tree.names if name.lower().endswith(".npz") or PurePosixPath(name).name == "x.npy"]
+    if tree.zipped and inside:
+        folder = not inside[0].lower().endswith(".npz")
+        give = "the folder of that file" if folder else inside[0]
+        raise InputError(f"{tree.place(inside[0])} is a set in a zip file. Unpack {tree.path.name} and give {give}.")
 
 
 def find_clips(kind: Format, tree: Tree, options: Options) -> Plan:

@@ -179,6 +179,11 @@ def _choose(tree: Tree) -> tuple[list[str], list[Skipped]]:
 def _part(tree: Tree, file: str, labels: Tree | None) -> _Part:
     header = _head(tree, file)
     _check_shape(header, tree.place(file))
+    if header.fortran and tree.zipped:
+        raise InputError(
+            f"{tree.place(file)} lies in Fortran order, each clip all over the file, which cannot be read in a zip "
+            f"file. Unpack {tree.path.name} and give the folder, or save the array with np.ascontiguousarray(x)."
+        )
     where, name = _label_file(tree, file, labels)
     names, values = _labels(where, name)
     place = where.place(name)

@@ -32,6 +32,8 @@ def open_buffered(tree: Tree, name: str) -> IO[bytes]:
     try:
         file = tree.open(name)
         return io.BufferedReader(file, 2**16) if tree.zipped else file  # type: ignore[type-var]
+    except InputError:
+        raise
     except DAMAGED_ZIP as error:
         raise InputError(f"{tree.place(name)} cannot be read: {error}") from error
 
@@ -49,6 +51,8 @@ def read_at(tree: Tree, name: str, offset: int, length: int) -> bytes:
             with tree.file(name).open("rb") as file:
                 file.seek(offset)
                 content = file.read(min(length, max(os.fstat(file.fileno()).st_size - offset, 0)))
+    except InputError:
+        raise
     except DAMAGED_ZIP as error:
         _forget()
         raise InputError(f"{tree.place(name)} cannot be read: {error}") from error

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
-from hiclr.datasets.damage import DAMAGED_ZIP, check_unpacked
+from hiclr.datasets.damage import DAMAGED_ZIP, check_total, check_unpacked
 from hiclr.errors import InputError
 
 __all__ = ["Tree", "open_tree"]
@@ -51,19 +51,29 @@ class Tree:
         return _archive(self.path).getinfo(name).file_size
 
     def open(self, name: str) -> IO[bytes]:
-        """A file to read from; the caller closes it."""
-        return _archive(self.path).open(name) if self.zipped else self.file(name).open("rb")
+        """A file to read from; the caller closes it.
+
+        Raises:
+            InputError: in a zip file it unpacks to absurd size; the others in it can be read.
+        """
+        if not self.zipped:
+            return self.file(name).open("rb")
+        packed = _archive(self.path)
+        check_unpacked([packed.getinfo(name)], self.path.name, _MOST_PACKED)
+        return packed.open(name)
 
     def read(self, name: str, most: int = _MOST_BYTES) -> bytes:
         """All bytes of a file.
 
         Raises:
-            InputError: more than `most`, a zip file that is damaged or unpacks to absurd size, an encrypted one.
+            InputError: more than `most`, in a zip file damaged, encrypted or of absurd size when unpacked.
         """
         try:
             size = self.size(name)  # a reader that is asked for more takes memory for all of it first
             with self.open(name) as file:
                 content = file.read(min(size, most) + 1)
+        except InputError:
+            raise
         except DAMAGED_ZIP as error:
             raise InputError(f"{self.place(name)} cannot be read: {error}") from error
         if len(content) > size:
@@ -86,7 +96,7 @@ def open_tree(path: Path) -> Tree:
         return Tree(path, tuple(sorted(files)))
     if not path.exists():
         raise InputError(f"There is no {path}.")
-    if path.suffix == ".zip":
+    if path.suffix.lower() == ".zip":
         return Tree(path, _packed(path), zipped=True)
     return Tree(path, (path.name,))
 
@@ -109,5 +119,5 @@ def _packed(path: Path) -> tuple[str, ...]:
             files = [info for info in packed.infolist() if not info.is_dir()]
     except DAMAGED_ZIP as error:
         raise InputError(f"{path.name} is no whole zip file ({error}). Download it again.") from error
-    check_unpacked(files, path.name, _MOST_PACKED)
+    check_total(files, path.name, path.stat().st_size, _MOST_PACKED)
     return tuple(sorted(info.filename for info in files))
