@@ -395,6 +395,11 @@ def test_objects_are_refused_not_unpickled(tmp_path: Path):
         open_set(tmp_path / "bad.npz")
 
 
+def test_labels_below_0_are_said_to_start_at_0():
+    with pytest.raises(InputError, match=r"labels that start at 0; clip 1 \(clip000001\) has -1"):
+        SkeletonSet.from_arrays(np.ones((3, 3, 2, 25, 1)), [0, -1, 1])
+
+
 def test_labels_counted_from_one_or_in_words(tmp_path: Path):
     np.savez(tmp_path / "one.npz", x=positions(4), y=np.array([1, 2, 3, 1]), classes=np.array(["a", "b", "c"]))
     with pytest.warns(UserWarning, match="labels start at 1"):

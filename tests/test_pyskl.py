@@ -228,3 +228,18 @@ def test_positions_are_judged_when_they_are_metres(tmp_path: Path):
     for unit, kept in ((None, []), (Unit(1e-6, "micrometres"), ["a"]), (Unit(0.1, "decimetres"), [])):
         _, clips = read_all(FORMAT, tmp_path, Options(units=unit))
         assert whole(clips) == kept
+
+
+def test_names_in_bytes_are_read_as_text(tmp_path: Path):
+    annotations = [one(name, seed=i) for i, name in enumerate(NAMES)]
+    for annotation in annotations:
+        annotation["frame_dir"] = annotation["frame_dir"].encode()
+    plan, clips = read_all(FORMAT, write(tmp_path / "a.pkl", annotations, val=[name.encode() for name in NAMES[:1]]))
+    assert whole(clips) == NAMES
+    assert plan.protocols(plan.found)["test"].tolist() == [True, False, False, False]
+
+
+def test_an_empty_pickle_is_named_as_that(tmp_path: Path):
+    (tmp_path / "a.pkl").write_bytes(b"")
+    with pytest.raises(InputError, match=r"a\.pkl is empty \(0 bytes\)"):
+        FORMAT.find(open_tree(tmp_path / "a.pkl"), Options())

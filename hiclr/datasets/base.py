@@ -170,6 +170,11 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
         outside = np.flatnonzero((self.y < 0) | (self.y >= len(self.classes)))
         if len(outside):
             first, classes = int(outside[0]), counted(len(self.classes), "class", "classes")
+            if self.y[first] < 0:
+                raise InputError(
+                    f"y must hold labels that start at 0; clip {first} ({self.names[first]}) has {int(self.y[first])}. "
+                    "Leave such clips out, or count the classes anew: np.unique(y, return_inverse=True)[1]."
+                )
             raise InputError(
                 f"y must hold indices 0..{len(self.classes) - 1} into the {classes}; "
                 f"clip {first} ({self.names[first]}) has {int(self.y[first])}."

@@ -238,9 +238,19 @@ def _checked(key: str, array: Any, sizes: Mapping[str, int], source: str) -> Any
     if typed is None or not _fits(value.shape, shape, sizes):
         words = ", ".join(str(sizes.get(str(size), size)) for size in shape)
         wanted = f"{kind} of shape ({words}{',' if len(shape) == 1 else ''})" if shape else f"one value: {kind}"
-        held = f"; the first is {value.ravel()[0]}" if value.size and typed is None else ""
+        held = f"; the first that does not fit is {_stranger(value, kind)}" if value.size and typed is None else ""
         raise InputError(f"{source}: {key} must hold {wanted}; it holds {value.dtype} of shape {value.shape}{held}.")
     return typed
+
+
+def _stranger(value: NDArray[Any], kind: Kind) -> Any:
+    """The first value that is of no such kind; the first of all where their type is the reason."""
+    flat = value.ravel()
+    if flat.dtype.kind not in "biuf" or kind not in ("yes or no", "whole numbers"):
+        return flat[0]
+    with np.errstate(invalid="ignore"):
+        good = np.isin(flat, (0, 1)) if kind == "yes or no" else np.isfinite(flat) & (flat == np.round(flat))
+    return flat[int(np.argmin(good))]
 
 
 def _wanted(key: str) -> tuple[Kind | None, tuple[str | int, ...]]:

@@ -138,7 +138,7 @@ def _take(tree: Tree, name: str, value: Any, content: _Content) -> None:
         try:
             _take_one(name, annotation, content)
         except InputError as error:
-            given = annotation.get("frame_dir") if isinstance(annotation, dict) else None
+            given = _text(annotation.get("frame_dir")) if isinstance(annotation, dict) else None
             called = given[:80] if isinstance(given, str) else f"annotation {at}"
             content.skipped.append(Skipped(f"{tree.place(name)}: {called}", str(error)))
             faults += 1
@@ -154,7 +154,13 @@ def _take(tree: Tree, name: str, value: Any, content: _Content) -> None:
     if not isinstance(splits, dict) or not all(isinstance(part, list | tuple) for part in splits.values()):
         raise InputError(f"{tree.place(name)}: 'split' should hold lists of names by part; its splits are left out.")
     for part, names in splits.items():
-        content.splits.setdefault(str(part), []).extend(entry for entry in names if isinstance(entry, str))
+        members = content.splits.setdefault(str(_text(part)), [])
+        members += [entry for entry in map(_text, names) if isinstance(entry, str)]
+
+
+def _text(value: Any) -> Any:
+    """Bytes as text, as names come from Python 2 and from h5py; all else as it is."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _names(annotations: Sequence[Any]) -> list[Any]:
@@ -164,7 +170,8 @@ def _names(annotations: Sequence[Any]) -> list[Any]:
 def _take_one(file: str, annotation: Any, content: _Content) -> None:
     if not isinstance(annotation, dict):
         raise InputError(f"an annotation should be a dict, it is {type(annotation).__name__}.")
-    name, label, keypoint = (annotation.get(key) for key in ("frame_dir", "label", "keypoint"))
+    label, keypoint = (annotation.get(key) for key in ("label", "keypoint"))
+    name = _text(annotation.get("frame_dir"))
     if not isinstance(name, str) or not name:
         raise InputError(f"it has no frame_dir (its name); it has {listed([str(key) for key in annotation])}.")
     if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label < _HIGHEST_LABEL:

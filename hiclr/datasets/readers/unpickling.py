@@ -374,6 +374,8 @@ class _Machine:
             ) from error
 
     def _run(self) -> Any:
+        if not self.size:
+            raise InputError(f"{self.name} is empty (0 bytes). Copy or download it again.")
         read, steps = self.file.read, _STEPS
         while True:
             code = read(1)
