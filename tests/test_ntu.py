@@ -92,6 +92,45 @@ def test_someone_lying_is_kept_rather_than_a_chair(tmp_path: Path):
     assert not clip.x[..., 1].any()
 
 
+def moving(frames: int, metres: float = 0.25) -> np.ndarray:
+    """(T, 25, 3) someone upright whose joints go up and down smoothly, each in a time of its own."""
+    rng = np.random.default_rng(0)
+    phase = rng.uniform(0, 2 * np.pi, (25, 3)) + np.arange(frames)[:, None, None] / 6
+    return walk(rng, 1, step=0.0) + metres * np.sin(phase)
+
+
+def frames_of(*bodies: np.ndarray) -> list[list[Body]]:
+    """Bodies 1, 2, ... in every frame."""
+    return [[(i + 1, body[t].astype(np.float32)) for i, body in enumerate(bodies)] for t in range(len(bodies[0]))]
+
+
+@pytest.mark.parametrize("falls_after", [0, 11])
+def test_who_falls_or_exercises_lying_is_kept_beside_a_bystander(tmp_path: Path, falls_after: int):
+    upright = moving(44)
+    actor = np.where(np.arange(44)[:, None, None] < falls_after, upright, upright[:, :, [1, 0, 2]])
+    sway = np.cumsum(np.random.default_rng(1).normal(0, 0.01, (44, 1, 3)), axis=0)
+    frames = frames_of(actor, moving(1) + sway + [1.2, 0, 0])
+    clip = read_skeleton(write(tmp_path / "S001C001P001R001A043.skeleton", frames))
+    np.testing.assert_array_equal(clip.x[..., 0], actor.astype(np.float32).transpose(2, 0, 1))
+    assert not any("body 1 dropped" in note for note in clip.notes)
+
+
+def test_something_wide_that_trembles_or_moves_no_more_than_a_person_is_dropped(tmp_path: Path):
+    still, wide = moving(44, metres=0.05), moving(44)[:, :, [1, 0, 2]]
+    flicker = wide[:1] + np.random.default_rng(1).normal(0, 0.3, (44, 25, 3)) * (1, 0.1, 1)
+    for person, thing in ((still, flicker), (moving(44, metres=0.22), wide)):
+        clip = read_skeleton(write(tmp_path / f"{NAME}.skeleton", frames_of(thing, person)))
+        np.testing.assert_array_equal(clip.x[..., 0], person.astype(np.float32).transpose(2, 0, 1))
+        assert "body 1 dropped as false: spread wider than high" in clip.notes[0]
+
+
+def test_a_second_person_who_hardly_moves_is_said_where_two_act(tmp_path: Path):
+    path = tmp_path / "S001C001P001R001A055.skeleton"
+    said = read_skeleton(write(path, frames_of(moving(30), moving(30, metres=0.01) + np.array([1, 0, 0])))).notes
+    assert ["body 2 is kept as person 2" in note for note in said] == [True]
+    assert read_skeleton(write(path, frames_of(moving(30), moving(30, metres=0.1) + np.array([1, 0, 0])))).notes == ()
+
+
 def test_a_body_found_again_under_another_id_goes_on(tmp_path: Path):
     points = walk(np.random.default_rng(0), 20, step=0.01)
     frames = [[(1 if t < 9 else 2, points[t])] if t != 9 else [] for t in range(20)]

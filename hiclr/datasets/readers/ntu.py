@@ -30,6 +30,9 @@ _STILL_ALONE = 0.1  # ... and where one person acts, a chair that trembles with 
 _NEAR = 0.5  # metres that a joint may be away when a lost body is found again under another id
 _LYING = 0.8  # wider than 0.8 of its height: no upright person ...
 _LYING_FRAMES = 0.7  # ... when so in this share of its frames
+_RIVAL = 0.6  # of the main body's reach: with less, nobody else is the one who acts, and the main body may lie
+_TREMBLING = 1.0  # a step of each frame as long as the whole reach: no motion of a person ...
+_TREMBLING_FRAMES = 10  # ... in as many frames; two frames are always as far apart as that
 _MOST_FRAMES = 100_000
 _MOST_TRACKS = 500  # tracking ids: a body that is lost gets another, but not for ever
 _MOST_BYTES = 2**26  # the longest file of the set has a twentieth
@@ -110,6 +113,22 @@ class _Person:
     def reach(self) -> float:
         """Root mean square distance of a joint from its own mean position, in metres."""
         return float(np.sqrt(self.points.var(axis=0).sum(axis=1).mean()))
+
+    @property
+    def lying(self) -> float:
+        """Share of the frames in which the body is wider than high."""
+        spread = np.ptp(self.points, axis=1)  # (T', 3)
+        return float((spread[:, 0] > _LYING * spread[:, 1]).mean())
+
+    @property
+    def lies(self) -> bool:
+        """Wider than high most of the time: somebody lying, or no person."""
+        return self.lying >= _LYING_FRAMES
+
+    @property
+    def trembles(self) -> bool:
+        """It goes to and fro from frame to frame and gets nowhere, as the sensor's noise does."""
+        return len(self.frames) >= _TREMBLING_FRAMES and self.pace >= _TREMBLING * self.reach
 
 
 class _EndOfFileError(Exception):
@@ -342,14 +361,17 @@ def _check_positions(person: _Person) -> None:
 
 def _choose(persons: list[_Person], count: int, alone: bool) -> RawClip:
     """At most two persons, the one who moves most first, without bodies that are no persons."""
-    persons = sorted(persons, key=lambda person: -person.energy)
-    reasons = [_false_body(person, persons[0], alone) for person in persons] if len(persons) > 1 else [None]
-    if all(reasons):
-        reasons[0] = None  # somebody acts: whoever moves most
+    persons = sorted(persons, key=lambda person: (person.lies and person.trembles, -person.energy))
+    main = persons[0]
+    reasons = [None, *(_false_body(person, main, alone) for person in persons[1:])]
+    rivals = [person for person, reason in zip(persons[1:], reasons[1:], strict=True) if not reason]
+    if main.lies and any(rival.reach >= _RIVAL * main.reach for rival in rivals):
+        reasons[0] = _wide(main)  # else somebody who falls or exercises there: nobody else acts
     notes = [f"body {p.identity} dropped as false: {r}" for p, r in zip(persons, reasons, strict=True) if r]
     real = [person for person, reason in zip(persons, reasons, strict=True) if not reason]
     notes += [f"body {person.identity} dropped: two others move more" for person in real[PERSONS:]]
     notes += [f"bodies {person.identity} read as one person" for person in real[:PERSONS] if "+" in person.identity]
+    notes += [_hardly_moves(*real[:PERSONS])] if len(real) > 1 and real[1].reach < _STILL_ALONE * real[0].reach else []
     x = np.zeros((3, count, NTU_25.num_joints, PERSONS), dtype=np.float32)
     for slot, person in enumerate(real[:PERSONS]):
         x[..., slot][:, person.frames] = person.points.transpose(2, 0, 1)
@@ -358,14 +380,23 @@ def _choose(persons: list[_Person], count: int, alone: bool) -> RawClip:
 
 def _false_body(body: _Person, main: _Person, alone: bool) -> str | None:
     """Why this is no person beside the main one, or None. Motion and spread, as the field's usual remedy."""
-    if body is not main:
-        if body.pace < _STILL * main.pace:
-            return f"static, {body.pace / main.pace:.1%} of the main body's motion"
-        if body.reach < (_STILL_ALONE if alone else _STILL) * main.reach:
-            return f"static, its joints stay within {body.reach * 100:.1f} cm"
-    spread = np.ptp(body.points, axis=1)  # (T', 3)
-    lying = float((spread[:, 0] > _LYING * spread[:, 1]).mean())
-    return f"spread wider than high in {lying:.0%} of its frames" if lying >= _LYING_FRAMES else None
+    if body.pace < _STILL * main.pace:
+        return f"static, {body.pace / main.pace:.1%} of the main body's motion"
+    if body.reach < (_STILL_ALONE if alone else _STILL) * main.reach:
+        return f"static, its joints stay within {body.reach * 100:.1f} cm"
+    return _wide(body) if body.lies else None
+
+
+def _wide(body: _Person) -> str:
+    return f"spread wider than high in {body.lying:.0%} of its frames"
+
+
+def _hardly_moves(main: _Person, body: _Person) -> str:
+    return (
+        f"body {body.identity} is kept as person 2 since two act here, but its joints stay within "
+        f"{body.reach * 100:.1f} cm (body {main.identity}: {main.reach * 100:.0f} cm): somebody who stands still, "
+        "or a chair"
+    )
 
 
 def ntu_protocols(performer: Ids, camera: Ids, setup: Ids, larger: bool) -> dict[str, NDArray[np.bool_]]:
