@@ -141,6 +141,31 @@ def test_a_body_found_again_under_another_id_goes_on(tmp_path: Path):
     assert clip.notes == ("bodies 1+2 read as one person",)
 
 
+def test_two_bodies_under_one_tracking_id_are_two_persons_and_a_body_written_twice_is_one(tmp_path: Path):
+    path, one = tmp_path / "S001C001P001R001A055.skeleton", moving(20)
+    two = moving(20, metres=0.2) + np.array([1, 0, 0])
+    clip = read_skeleton(write(path, [[(7, body) for _, body in frame] for frame in frames_of(one, two)]))
+    np.testing.assert_array_equal(clip.x[..., 0], one.astype(np.float32).transpose(2, 0, 1))
+    np.testing.assert_array_equal(clip.x[..., 1], two.astype(np.float32).transpose(2, 0, 1))
+    assert clip.notes == ("frame 0 has another body under the tracking id 7: it is read as 7#2",)
+    clip = read_skeleton(write(path, [[(7, body) for _, body in frame] for frame in frames_of(one, one)]))
+    assert not clip.x[..., 1].any()
+    assert clip.notes == ()
+
+
+def test_a_body_of_zeros_is_absent_and_a_file_of_nothing_else_is_no_clip(tmp_path: Path):
+    nobody, person = np.zeros((12, 25, 3)), moving(12)
+    clip = read_skeleton(write(tmp_path / f"{NAME}.skeleton", frames_of(nobody, person)))
+    np.testing.assert_array_equal(clip.x[..., 0], person.astype(np.float32).transpose(2, 0, 1))
+    assert clip.notes == ("body 1 is zero in all its frames: absent",)
+    person[4:8] = 0  # lost for some frames under its own id: no motion to the origin and back
+    assert read_skeleton(write(tmp_path / f"{NAME}.skeleton", frames_of(person, moving(12)))).notes == ()
+    zero = write(tmp_path / "S001C001P002R001A001.skeleton", frames_of(nobody))
+    report = convert(tmp_path, tmp_path / "set.npz")
+    assert [skipped["file"] for skipped in report["skipped"]] == [zero.name]
+    assert "nobody is there, all 12 frames are zero" in report["skipped"][0]["reason"]
+
+
 def test_somebody_else_elsewhere_is_another_person(tmp_path: Path):
     points = walk(np.random.default_rng(0), 20, step=0.01)
     points[10:] += np.float32([1.5, 0, 0])

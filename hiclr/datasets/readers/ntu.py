@@ -247,14 +247,13 @@ def _parse(text: str, place: str, name: NtuName | None) -> RawClip:
     count = _count(lines, place, "the number of frames", _MOST_FRAMES)
     if count == 0:
         raise InputError(f"{place} has no frame: it says 0 frames. Leave it out.")
-    tracks = _tracks(lines, count, place)
-    if not tracks:
-        raise InputError(f"{place} has no body in any of its {count} frames. Leave it out.")
-    clip = replace(_choose(_join(tracks), count, alone=name is not None and name.action not in _PAIRS), fps=FPS)
-    if lines.ended:
-        return clip
-    rest = f"goes on for {len(lines.lines) - lines.at} lines after the {count} frames that it says; they are left out"
-    return replace(clip, notes=(*clip.notes, rest))
+    tracks, notes = _tracks(lines, count, place)
+    clip = _choose(_join(tracks), count, alone=name is not None and name.action not in _PAIRS)
+    notes += clip.notes
+    if not lines.ended:
+        left = len(lines.lines) - lines.at
+        notes += (f"goes on for {left} lines after the {count} frames that it says; they are left out",)
+    return replace(clip, fps=FPS, notes=notes)
 
 
 def _count(lines: _Lines, place: str, what: str, most: int) -> int:
@@ -265,32 +264,63 @@ def _count(lines: _Lines, place: str, what: str, most: int) -> int:
     return int(words[0])
 
 
-def _tracks(lines: _Lines, count: int, place: str) -> dict[str, _Track]:
-    tracks: dict[str, _Track] = {}
+def _tracks(lines: _Lines, count: int, place: str) -> tuple[dict[str, _Track], tuple[str, ...]]:
+    """(tracking id -> where its body is, what to say of it); bodies without any position are absent."""
+    tracks, absent, twice = dict[str, _Track](), dict[str, None](), dict[str, int]()
     for frame in range(count):
-        start = lines.at
-        try:
-            bodies = _bodies(lines, place)
-        except _EndOfFileError:
-            torn = "whole and a torn one are" if lines.at > start else "are"
-            raise InputError(
-                f"{place} ends too early: it says {count} frames, {frame} {torn} there. Download it again."
-            ) from None
-        for identity, joints in bodies:
+        for identity, joints in _distinct(_frame(lines, count, frame, place)):
+            if not joints.any():
+                absent[identity] = None
+                continue
             track = tracks.setdefault(identity, _Track())
             if len(tracks) > _MOST_TRACKS:  # each is compared with all before it
                 raise InputError(f"{place} has more than {_MOST_TRACKS} tracking ids. Download it again.")
-            if not track.frames or track.frames[-1] != frame:
-                track.frames.append(frame)
-                track.joints.append(joints)
-    return tracks
+            track.frames.append(frame)
+            track.joints.append(joints)
+            if "#" in identity:
+                twice.setdefault(identity, frame)
+    if not tracks and absent:
+        raise InputError(f"{place}: nobody is there, all {count} frames are zero. Leave it out.")
+    if not tracks:
+        raise InputError(f"{place} has no body in any of its {count} frames. Leave it out.")
+    notes = [f"body {identity} is zero in all its frames: absent" for identity in absent if identity not in tracks]
+    notes += [
+        f"frame {frame} has another body under the tracking id {identity.partition('#')[0]}: it is read as {identity}"
+        for identity, frame in twice.items()
+    ]
+    return tracks, tuple(notes)
+
+
+def _frame(lines: _Lines, count: int, frame: int, place: str) -> list[tuple[str, NDArray[np.float64]]]:
+    start = lines.at
+    try:
+        return _bodies(lines, place)
+    except _EndOfFileError:
+        torn = "whole and a torn one are" if lines.at > start else "are"
+        raise InputError(
+            f"{place} ends too early: it says {count} frames, {frame} {torn} there. Download it again."
+        ) from None
+
+
+def _distinct(bodies: list[tuple[str, NDArray[np.float64]]]) -> list[tuple[str, NDArray[np.float64]]]:
+    """The bodies of a frame, each under a key of its own; one that is written twice is one body."""
+    found: dict[str, list[NDArray[np.float64]]] = {}
+    for identity, joints in bodies:
+        others = found.setdefault(identity, [])
+        if not any(np.array_equal(joints, other) for other in others):
+            others.append(joints)
+    return [
+        (f"{identity}#{i + 1}" if i else identity, joints)
+        for identity, several in found.items()
+        for i, joints in enumerate(several)
+    ]
 
 
 def _bodies(lines: _Lines, place: str) -> list[tuple[str, NDArray[np.float64]]]:
     """The bodies of one frame: tracking id and (25, 3) positions."""
     bodies = []
     for _ in range(_count(lines, place, "the number of bodies", 100)):
-        identity = (lines.take().split() or ["?"])[0]
+        identity = (lines.take().split() or ["?"])[0].replace("#", "?")  # `_distinct` has this sign for itself
         joints = _count(lines, place, "the number of joints", 1000)
         points = _quick(lines, joints) or [_joint(lines, place) for _ in range(joints)]
         if joints != NTU_25.num_joints:
