@@ -1,5 +1,6 @@
 """Conversion at size: what is killed goes on, what is large passes through a little memory."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -16,7 +17,7 @@ import pytest
 from reading import write_all
 from samples import RAW
 
-from hiclr.datasets import conversion, convert, open_set, report_text, rows, save_set, scratch, spool
+from hiclr.datasets import conversion, convert, open_set, report_text, rows, save_set, scratch, spool, synthetic
 from hiclr.datasets.conversion import read_raw
 from hiclr.datasets.layout_files import read_layout
 from hiclr.datasets.preprocessing import RELEASED
@@ -494,6 +495,18 @@ def test_progress_says_how_long_it_takes(tmp_path: Path, capsys: pytest.CaptureF
     assert "writing" in said
     assert "5/5" in said
     assert "clip/s" in said
+
+
+@pytest.mark.parametrize("name", ["set.npz", "set"])
+def test_clips_of_nobody_in_a_set_are_named(tmp_path: Path, name: str):
+    clips = synthetic(subjects=2, cameras=1, actions=("kick right", "clap slowly"))
+    x = np.array(clips.x)
+    x[2] = 0
+    save_set(dataclasses.replace(clips, x=x), tmp_path / name)
+    report = convert(tmp_path / name, tmp_path / "again.npz", preprocess="released")
+    assert f"nobody is in 1 clip, all frames are zero: {clips.names[2]}" in report["notes"]
+    save_set(clips, tmp_path / name)
+    assert not any("nobody" in note for note in convert(tmp_path / name, tmp_path / "again.npz")["notes"])
 
 
 def test_a_set_in_another_unit_is_brought_to_metres(tmp_path: Path):

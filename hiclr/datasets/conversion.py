@@ -31,7 +31,7 @@ from hiclr.datasets.reading import (
     open_source_set,
     read_options,
 )
-from hiclr.datasets.rows import ChangedRows
+from hiclr.datasets.rows import ChangedRows, Positions, StoredRows, read_rows
 from hiclr.datasets.scratch import Scratch, half_made
 from hiclr.datasets.skipped import list_path, shortened, write_list
 from hiclr.datasets.spool import Record, Spool, SpooledRows, fingerprint
@@ -139,8 +139,9 @@ def convert(
     else:
         return _convert_raw(path, Path(out), format, options, steps, workers, progress)
     check_layout(made.clips.layout, options, str(source))
-    _save(made.clips, Path(out), progress)
-    return _report(made, out, kind)
+    seen = _Seen(made.clips.x)
+    _save(dataclasses.replace(made.clips, x=seen), Path(out), progress)
+    return _report(dataclasses.replace(made, notes=(*made.notes, *_nobody(made.clips, seen.empty))), out, kind)
 
 
 def _of_set(path: Path, options: Options, steps: Preprocess | None) -> Conversion:
@@ -371,6 +372,28 @@ def _changed(clips: SkeletonSet, steps: Preprocess | None) -> SkeletonSet:
     done = (*clips.preprocessing, *(step for step in steps.steps(clips.layout) if step not in clips.preprocessing))
     fps = clips.fps if steps.frames is None else None  # each clip was stretched by a factor of its own
     return dataclasses.replace(clips, x=x, preprocessing=done, fps=fps)
+
+
+class _Seen(StoredRows):
+    """Rows as they are; which of them hold nobody is remembered when they are read."""
+
+    def __init__(self, rows: Positions) -> None:
+        super().__init__(rows.shape, rows.dtype)
+        self.rows, self.empty = rows, set[int]()
+
+    def read(self, start: int, stop: int) -> NDArray[np.float32]:
+        part = slice(start, stop)
+        x = read_rows(self.rows, part) if isinstance(self.rows, np.memmap) else np.asarray(self.rows[part])
+        self.empty.update((start + np.flatnonzero(~x.reshape(len(x), -1).any(axis=1))).tolist())
+        return x
+
+
+def _nobody(clips: SkeletonSet, empty: set[int]) -> tuple[str, ...]:
+    if not empty:
+        return ()
+    names = [clips.names[clip] for clip in sorted(empty)[:_LISTED]]
+    more = f" and {len(empty) - len(names):,} more" if len(empty) > len(names) else ""
+    return (f"nobody is in {counted(len(empty), 'clip')}, all frames are zero: {', '.join(names)}{more}",)
 
 
 def _apply(steps: Preprocess, layout: Layout, x: NDArray[np.float32]) -> NDArray[np.float32]:
