@@ -213,6 +213,36 @@ def test_a_mirrored_clip_is_named_in_a_mirrored_set_too():
     assert [clean().names[AT] in finding["where"] for finding in notes] == [False, True]
 
 
+@pytest.mark.parametrize(("every", "words"), [(3, "these are mirrored"), (2, "mirrored")])
+def test_a_set_merged_of_two_conventions_is_said_and_the_fewer_are_named(every: int, words: str):
+    def some(x: np.ndarray) -> None:
+        x[::every, 0] *= -1
+
+    def others(x: np.ndarray) -> None:
+        x[np.arange(len(x)) % every > 0, 0] *= -1
+
+    finding = found(planted(some))["mirrored"]
+    assert "two conventions in one set" in finding["what"]
+    assert words in finding["what"]
+    if every == 3:
+        assert {place["clip"] for place in finding["places"]} == set(clean().names[::3])
+        opposite = found(planted(others))["mirrored"]
+        assert "these are not mirrored" in opposite["what"]
+        assert {place["clip"] for place in opposite["places"]} == set(clean().names[::3])
+
+
+@pytest.mark.parametrize("noise", ["of each frame", "of each clip"])
+def test_feet_that_point_anywhere_are_no_two_conventions(noise: str):
+    def anywhere(x: np.ndarray) -> None:
+        rng, frames = np.random.default_rng(0), x.shape[2] if noise == "of each frame" else 1
+        for joint in (NTU_25.joints.index("foot_l"), NTU_25.joints.index("foot_r")):
+            ankle = NTU_25.parents[joint]
+            way = rng.normal(0, 0.1, (len(x), 3, frames, x.shape[4])) * (x[:, :, :, ankle] != 0)
+            x[:, :, :, joint] = x[:, :, :, ankle] + way
+
+    assert "mirrored" not in found(planted(anywhere))
+
+
 def test_a_whole_set_in_another_unit_is_one_fault():
     for factor, unit in ((1000, "millimetres"), (100, "centimetres")):
         report = diagnose_set(planted(lambda x, f=factor: np.multiply(x, f, out=x)))

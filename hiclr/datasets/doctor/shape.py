@@ -25,6 +25,8 @@ _UPRIGHT = 0.8  # share of the line from feet to head along one axis
 _CLEAR = 0.3  # cosine between the toes and the front that left and right tell
 _ODD = 0.5
 _MOST = 0.9
+_TOLD = 0.5  # share of the bodies whose feet tell clearly; with less the feet of this set tell nothing
+_FEW = 3  # bodies: fewer are no set of its own
 
 
 @dataclass
@@ -198,7 +200,7 @@ class Orientation:
             return []
         agreement, clips = np.concatenate(self.agreement), np.concatenate(self.clips)
         clear = np.abs(agreement) > _CLEAR
-        if not clear.any():
+        if clear.mean() < _TOLD:
             return []
         share = float((agreement[clear] < 0).mean())
         found = []
@@ -207,14 +209,29 @@ class Orientation:
             what += "one axis points the other way (a mirror image)"
             do = "matters where left and right do, and beside other sets: exchange the names of left and right joints"
             found.append(Finding("mirrored", "note", what, do))
-        if max(share, 1 - share) < _MOST:  # no clear majority: the feet tell nothing here
-            return found
+        if max(share, 1 - share) < _MOST:
+            return self._two_conventions(facts)
         odd = np.flatnonzero(agreement > _ODD if share > _MOST else agreement < -_ODD).tolist()
         if odd:
             places = (Place(facts.names[clips[i]]) for i in odd)
             what = f"{_bodies(len(odd))} mirrored, it seems, beside the rest: where the toes point, left is right"
             found.append(grouped("mirrored", "note", what, "exchange left and right joints in these clips", places))
         return found
+
+    def _two_conventions(self, facts: Facts) -> list[Finding]:
+        """No majority: two sets in one where the feet tell clearly in nearly all bodies, else they tell nothing."""
+        agreement, clips = np.concatenate(self.agreement), np.concatenate(self.clips)
+        wrong, right = agreement < -_CLEAR, agreement > _CLEAR
+        if (wrong | right).mean() < _MOST or min(wrong.sum(), right.sum()) < _FEW:
+            return []
+        share = float(wrong.sum() / (wrong | right).sum())
+        what = f"in {share:.0%} of the bodies left is right, where the toes point, in {1 - share:.0%} not: "
+        what += "two conventions in one set; "
+        fewer = wrong if share <= 0.5 else right
+        what += "these are mirrored" if share <= 0.5 else "these are not mirrored, the others are"
+        do = f"exchange left and right joints in {'these' if share <= 0.5 else 'all other'} clips"
+        places = (Place(facts.names[clips[i]]) for i in np.flatnonzero(fewer))
+        return [grouped("mirrored", "note", what, do, places)]
 
 
 def _unit(vectors: Floats, axis: int) -> Floats:
