@@ -267,11 +267,26 @@ def test_an_axis_that_is_not_up_is_guessed_with_the_turn_that_mends_it(
     turned = planted(turn)
     finding = found(turned)["axes"]
     assert do in finding["do"]
+    assert finding["severity"] == "fault"
     names = dict(zip("xyz", np.moveaxis(np.array(turned.x), 1, 0), strict=True))
     parts = [-names[word[1]] if word[0] == "-" else names[word] for word in do.strip("()").split(", ")]
     mended = dataclasses.replace(turned, x=np.stack(parts, axis=1))
     assert "axes" not in found(mended)
     assert "mirrored" not in found(mended)  # a turn, no mirror image
+
+
+@pytest.mark.parametrize("share", [0.7, 0.05])
+def test_an_axis_that_is_up_in_some_clips_only_is_a_note(share: float):
+    def turn(x: np.ndarray) -> None:
+        some = np.arange(len(x)) < share * len(x)
+        x[some] = x[some][:, [0, 2, 1]]
+
+    assert found(planted(turn))["axes"]["severity"] == "note"
+
+
+def test_two_clips_of_somebody_lying_are_no_other_axes():
+    x = np.array(clean().x[[AT, AT + 1]])[:, [1, 0, 2]]
+    assert found(SkeletonSet.from_arrays(x, clean().y[:2], classes=clean().classes))["axes"]["severity"] == "note"
 
 
 def test_a_mirrored_set_and_a_flat_one_are_said():

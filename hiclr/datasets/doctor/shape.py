@@ -172,7 +172,7 @@ class Orientation:
         return f"{'-+'[most % 2]}{'xyz'[most // 2]}", float(counts[most] / max(counts.sum(), 1))
 
     def findings(self, facts: Facts) -> list[Finding]:
-        """Notes: these are guesses from the bodies."""
+        """A fault where nearly all bodies stand along another axis; else notes: these are guesses from the bodies."""
         if self.flat and self.clips:
             return [Finding("axes", "note", "z is 0 everywhere: these are positions in a plane")]
         if not self.ups:
@@ -184,9 +184,9 @@ class Orientation:
         if up != "+y" and share > 0.5:
             way = "up" if up[0] == "+" else "down"
             what = f"{up[1]} goes {way} from the feet to the head in {share:.0%} of the bodies, where y should go up"
-            return [
-                Finding("axes", "note", what, f"put {_UP_TO_Y[up]} for (x, y, z), a turn that keeps left and right")
-            ]
+            do = f"put {_UP_TO_Y[up]} for (x, y, z), a turn that keeps left and right"
+            sure = share >= _MOST and sum(map(len, self.ups)) >= _FEW  # a few clips may be of somebody lying
+            return [Finding("axes", "fault" if sure else "note", what, do)]
         ups, clips = np.concatenate(self.ups), np.concatenate(self.clips)
         off = (np.abs(ups[:, [0, 2]]).max(axis=1) > _UPRIGHT) | (ups[:, 1] < -_UPRIGHT)
         if not off.any() or up != "+y":
