@@ -158,6 +158,8 @@ def test_a_body_of_zeros_is_absent_and_a_file_of_nothing_else_is_no_clip(tmp_pat
     clip = read_skeleton(write(tmp_path / f"{NAME}.skeleton", frames_of(nobody, person)))
     np.testing.assert_array_equal(clip.x[..., 0], person.astype(np.float32).transpose(2, 0, 1))
     assert clip.notes == ("body 1 is zero in all its frames: absent",)
+    path = write(tmp_path / f"{NAME}.skeleton", [[(0, n), (0, p)] for n, p in zip(nobody, person, strict=True)])
+    assert read_skeleton(path).notes == ()  # under one id: no second body
     person[4:8] = 0  # lost for some frames under its own id: no motion to the origin and back
     assert read_skeleton(write(tmp_path / f"{NAME}.skeleton", frames_of(person, moving(12)))).notes == ()
     zero = write(tmp_path / "S001C001P002R001A001.skeleton", frames_of(nobody))

@@ -268,10 +268,9 @@ def _tracks(lines: _Lines, count: int, place: str) -> tuple[dict[str, _Track], t
     """(tracking id -> where its body is, what to say of it); bodies without any position are absent."""
     tracks, absent, twice = dict[str, _Track](), dict[str, None](), dict[str, int]()
     for frame in range(count):
-        for identity, joints in _distinct(_frame(lines, count, frame, place)):
-            if not joints.any():
-                absent[identity] = None
-                continue
+        bodies = _frame(lines, count, frame, place)
+        absent |= dict.fromkeys(identity for identity, joints in bodies if not joints.any())
+        for identity, joints in _distinct([body for body in bodies if body[1].any()]):
             track = tracks.setdefault(identity, _Track())
             if len(tracks) > _MOST_TRACKS:  # each is compared with all before it
                 raise InputError(f"{place} has more than {_MOST_TRACKS} tracking ids. Download it again.")
