@@ -18,7 +18,7 @@ import torch
 import hiclr
 from hiclr.__main__ import main
 from hiclr.commands.train import Preset, duration, epoch_line, train_part
-from hiclr.datasets import RELEASED, RELEASED_CODE, Preprocess, SkeletonSet, open_set, save_set
+from hiclr.datasets import RELEASED, RELEASED_CODE, Preprocess, SkeletonSet, open_set, save_set, synthetic
 from hiclr.errors import InputError
 from hiclr.pretraining import PRESETS, PretrainConfig
 
@@ -55,7 +55,8 @@ def clips(count: int = 36, **more: Any) -> SkeletonSet:
     """Three actions: the arms go up and down once, twice, three times; the last third are test clips."""
     rng = np.random.default_rng(0)
     y = np.arange(count) % 3
-    x = np.zeros((count, 3, 16, 25, 1)) + rng.normal(0, 0.3, (1, 3, 1, 25, 1))
+    standing = synthetic(subjects=2, cameras=1, noise=0, dropout=0).x[0, :, 0, :, 0]
+    x = np.zeros((count, 3, 16, 25, 1)) + standing[None, :, None, :, None]
     phase = np.linspace(0, 2 * np.pi, 16) * (1 + y[:, None]) + rng.uniform(0, 1, (count, 1))
     x[:, 1, :, 4:12, 0] += np.sin(phase)[:, :, None] * np.linspace(0.1, 0.4, 8)
     x += rng.normal(0, 0.01, x.shape)
