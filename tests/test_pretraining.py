@@ -57,6 +57,10 @@ TINY = replace(
     device="cpu",
 )
 CLOCK = ("seconds", "clips_per_s")
+UPRIGHT = (  # metres above the hips, so that the doctor has nothing to mend
+    *(0.0, 0.25, 0.55, 0.7, 0.45, 0.2, 0.0, -0.1, 0.45, 0.2, 0.0, -0.1),
+    *(0.0, -0.45, -0.85, -0.9, 0.0, -0.45, -0.85, -0.9, 0.45, -0.15, -0.1, -0.15, -0.1),
+)
 
 
 def clips(count: int = 24, layout: Layout = NTU_25, persons: int = 1, subjects: int = 4, **more: Any) -> SkeletonSet:
@@ -66,6 +70,8 @@ def clips(count: int = 24, layout: Layout = NTU_25, persons: int = 1, subjects: 
     x = rng.normal(0, 0.3, (1, 3, 1, layout.num_joints, 1)) + rng.normal(0, 0.02, (count, 3, 16, 1, persons))
     swing = np.sin(np.linspace(0, 6, 16)) * rng.uniform(0.5, 1, (count, 1))
     x = x + np.zeros((count, 3, 16, layout.num_joints, persons))
+    if layout == NTU_25:
+        x[:, 1] += np.array(UPRIGHT)[:, None]
     x[np.arange(count), y] *= 1 + swing[:, :, None, None]
     x[: count // 2, ..., 1:] = 0  # a second person in half of the clips
     return SkeletonSet.from_arrays(
