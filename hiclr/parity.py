@@ -142,8 +142,7 @@ def _stgcn(file: Reference) -> Iterator[Row]:
 def _dsta(file: Reference) -> Iterator[Row]:
     state = file.parameters()
     yield _counters(file, state)
-    encoder, head = load_released(state)
-    yield from _network(file, encoder, head)
+    yield from _network(file, *load_released(state))
 
 
 def _counters(file: Reference, state: dict[str, Tensor]) -> Row:

@@ -325,9 +325,10 @@ def test_own_weights_load_all_or_nothing() -> None:
 # TCN
 
 
+@pytest.mark.parametrize("network", [TCN, DSTA])
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=lambda layout: layout.name)
-def test_the_tcn_takes_every_layout_length_and_number_of_persons(layout: Layout) -> None:
-    encoder = TCN(layout, channels=8, features=12).eval()
+def test_every_layout_length_and_number_of_persons_is_taken(layout: Layout, network: type[TCN | DSTA]) -> None:
+    encoder = network(layout, channels=8, features=12).eval()
     for persons, frames in ((1, 16), (2, 7), (1, 1)):
         features = encoder(clips(3, persons, frames, layout))
         assert features.shape == (3, encoder.features)
@@ -369,17 +370,6 @@ def test_tcn_settings_at_fault_are_sentences() -> None:
 
 
 # DSTA
-
-
-@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=lambda layout: layout.name)
-def test_the_dsta_takes_every_layout_length_and_number_of_persons(layout: Layout) -> None:
-    encoder = DSTA(layout, channels=4, features=12).eval()
-    for persons, frames in ((1, 16), (2, 7), (1, 1)):
-        features = encoder(clips(3, persons, frames, layout))
-        assert features.shape == (3, encoder.features)
-        assert bool(torch.isfinite(features).all())
-    with pytest.raises(InputError, match=r"wants clips \(N, 3, T"):
-        encoder(clips(3, layout=layout)[:, :, :, 1:])
 
 
 def test_the_dsta_has_the_published_number_of_weights() -> None:

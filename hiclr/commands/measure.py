@@ -13,7 +13,7 @@ from hiclr.datasets import open_set
 from hiclr.errors import InputError
 from hiclr.evaluation import NOT_KEPT, PROTOCOLS, evaluate, results_path, table
 from hiclr.features import features
-from hiclr.runs import load_run, pick_device, write_atomically
+from hiclr.runs import check_device, load_run, write_atomically
 
 __all__ = ["Embed", "Evaluate"]
 
@@ -36,7 +36,7 @@ class Evaluate:
     """Print one JSON object on stdout and nothing else there."""
 
     def __post_init__(self) -> None:
-        pick_device(self.device, quiet=True)  # a name that is none is wrong usage
+        check_device(self.device)  # a name that is none is wrong usage
 
     def run(self) -> Answer:
         """Measure; the answer is also kept in the run folder."""
@@ -64,7 +64,7 @@ class Embed:
     """Print one JSON object on stdout and nothing else there."""
 
     def __post_init__(self) -> None:
-        pick_device(self.device, quiet=True)  # a name that is none is wrong usage
+        check_device(self.device)  # a name that is none is wrong usage
 
     def run(self) -> Answer:
         """Encode and write."""

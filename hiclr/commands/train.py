@@ -11,7 +11,7 @@ from hiclr.commands.answer import Answer, tell
 from hiclr.datasets import SkeletonSet, open_set
 from hiclr.datasets.wording import counted
 from hiclr.pretraining import PRESETS, PretrainConfig, prepare_run, pretrain
-from hiclr.runs import Row, Run, pick_device
+from hiclr.runs import Row, Run, check_device
 from hiclr.skeleton import NTU_25
 
 __all__ = ["Preset", "Pretrain"]
@@ -43,7 +43,7 @@ class Pretrain:
     def __post_init__(self) -> None:
         # wrong usage whatever the data are: not found out after minutes of reading
         VIEWS[self.config.views](NTU_25, self.config.branches)
-        pick_device(self.config.device, quiet=True)
+        check_device(self.config.device)
 
     def run(self) -> Answer:
         """Train; one line for each epoch on stderr."""

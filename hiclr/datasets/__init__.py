@@ -4,14 +4,15 @@ import warnings
 from pathlib import Path
 
 from hiclr.datasets.base import SkeletonSet
+from hiclr.datasets.containers import is_folder
 from hiclr.datasets.conversion import convert, read_raw, report_text
 from hiclr.datasets.doctor import diagnose, diagnosis_text
-from hiclr.datasets.files import Opened, is_folder, open_folder, open_npz, save_set
+from hiclr.datasets.files import Opened, open_folder, open_npz
 from hiclr.datasets.preprocessing import RELEASED, RELEASED_CODE, Preprocess, centre, presence, resample, turn
 from hiclr.datasets.readers import FORMATS
 from hiclr.datasets.readers.tree import open_tree
 from hiclr.datasets.reading import FROM_ONE, check_no_set_inside
-from hiclr.datasets.saving import clear_leftovers
+from hiclr.datasets.saving import clear_leftovers, save_set
 from hiclr.datasets.scratch import half_made
 from hiclr.datasets.skipped import shortened
 from hiclr.datasets.streams import Stream, bones, motion, to_stream

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 import hiclr
 from hiclr.datasets.base import SkeletonSet
-from hiclr.datasets.files import check_target, is_folder, open_folder, save_set
+from hiclr.datasets.containers import is_folder
+from hiclr.datasets.files import open_folder
 from hiclr.datasets.preprocessing import RELEASED, RELEASED_CODE, Preprocess
 from hiclr.datasets.readers.ntu import PUBLISHED
 from hiclr.datasets.readers.plan import Found, Options, Plan, Skipped, check_options, common_ids, number_labels
@@ -32,6 +33,7 @@ from hiclr.datasets.reading import (
     read_options,
 )
 from hiclr.datasets.rows import ChangedRows, Positions, StoredRows, read_rows
+from hiclr.datasets.saving import check_target, save_set
 from hiclr.datasets.scratch import Scratch, half_made
 from hiclr.datasets.skipped import list_path, shortened, write_list
 from hiclr.datasets.spool import Record, Spool, SpooledRows, fingerprint

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hiclr.datasets.base import Ids, SkeletonSet
-from hiclr.datasets.containers import NO_LABELS, WANTED, folder_arrays, is_folder, npz_arrays
+from hiclr.datasets.containers import NO_LABELS, WANTED, folder_arrays, npz_arrays
 from hiclr.datasets.damage import is_readable
 from hiclr.datasets.keys import (
     PER_PROTOCOL,
@@ -20,9 +20,9 @@ from hiclr.datasets.keys import (
     text_refused,
     unknown_keys,
 )
-from hiclr.datasets.positions import check_positions, no_positions
+from hiclr.datasets.positions import check_positions
 from hiclr.datasets.rows import MappedRows, NpyRows, StoredRows
-from hiclr.datasets.saving import check_target, clear_leftovers, save_set
+from hiclr.datasets.saving import clear_leftovers
 from hiclr.datasets.shapes import moved_joints, reshaped
 from hiclr.datasets.wording import counted
 from hiclr.errors import InputError
@@ -30,14 +30,9 @@ from hiclr.skeleton import LAYOUTS, NTU_25, Layout, match_layout
 
 __all__ = [
     "Opened",
-    "check_positions",
-    "check_target",
     "from_mapping",
-    "is_folder",
-    "no_positions",
     "open_folder",
     "open_npz",
-    "save_set",
     "stream_set",
 ]
 

@@ -28,7 +28,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from hiclr.datasets.files import no_positions
+from hiclr.datasets.positions import no_positions
 from hiclr.datasets.preprocessing import Preprocess
 from hiclr.datasets.readers.plan import Found, Plan, RawClip
 from hiclr.datasets.rows import StoredRows

@@ -79,13 +79,13 @@ class Epoch:
             "seconds": self.seconds,
         }
 
-    def load(self, state: dict[str, Any], device: torch.device) -> None:
+    def load(self, state: dict[str, Any]) -> None:
         """Take up such a state."""
-        kept = {name: values.to(device) for name, values in state["values"].items()}
+        kept = {name: values.to(self.device) for name, values in state["values"].items()}
         count = len(next(iter(kept.values())))
         self.values = [{name: values[i] for name, values in kept.items()} for i in range(count)]
         self.seconds = float(state["seconds"])
-        if state.get("device", device.type) != device.type:
+        if state.get("device", self.device.type) != self.device.type:
             # a generator of another kind of device cannot take these states up; that is not bit-exact in any case
             self.draws = self._generators(self.number + 2**20 * (count + 1))
             return
@@ -181,7 +181,7 @@ class Training:
         """An epoch at its first step, or where a save within it left off."""
         epoch = Epoch(self.config.seed, number, self.fabric.device)
         if kept is not None:
-            epoch.load(kept, self.fabric.device)
+            epoch.load(kept)
         return epoch
 
     def run_epoch(self, epoch: Epoch, stop: StopFlag, bar: Progress, keep: Callable[[Epoch], None]) -> Row:

@@ -1,12 +1,13 @@
 """Runs: a folder that says what it was and goes on exactly, and what it ran on."""
 
-from hiclr.runs.environment import environment, launched_ranks, pick_device
+from hiclr.runs.environment import check_device, environment, launched_ranks, pick_device
 from hiclr.runs.folder import Row, Run, load_run, open_run, watch
 from hiclr.runs.writing import write_atomically, write_json
 
 __all__ = [
     "Row",
     "Run",
+    "check_device",
     "environment",
     "launched_ranks",
     "load_run",

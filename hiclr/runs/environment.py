@@ -14,7 +14,7 @@ import torch
 import hiclr
 from hiclr.errors import InputError
 
-__all__ = ["environment", "launched_ranks", "pick_device"]
+__all__ = ["check_device", "environment", "launched_ranks", "pick_device"]
 
 _say = logging.getLogger(__name__)
 
@@ -34,8 +34,8 @@ def launched_ranks() -> tuple[int, int]:
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def pick_device(name: str, quiet: bool = False) -> torch.device:
-    """The device of this name, or the CPU, which is said, where it is missing. "auto": the GPU where there is one.
+def check_device(name: str) -> tuple[str, int]:
+    """(kind, number) of a device by its name alone: no hardware is asked.
 
     Raises:
         InputError: no name of a device.
@@ -47,20 +47,30 @@ def pick_device(name: str, quiet: bool = False) -> torch.device:
         )
     kind, _, number = name.partition(":")
     kind = {"gpu": "cuda"}.get(kind, kind)
+    if kind not in ("auto", "cpu", "cuda", "mps") or not (number or "0").isdecimal():
+        raise InputError(f"device must be auto, cpu, cuda, cuda:1 or mps; it is {name!r}.")
+    return kind, int(number or 0)
+
+
+def pick_device(name: str, quiet: bool = False) -> torch.device:
+    """The device of this name, or the CPU, which is said, where it is missing. "auto": the GPU where there is one.
+
+    Raises:
+        InputError: no name of a device.
+    """
+    kind, number = check_device(name)
     if kind == "auto":
         kind = "cuda" if torch.cuda.is_available() else "cpu"
-    if kind not in ("cpu", "cuda", "mps") or not (number or "0").isdecimal():
-        raise InputError(f"device must be auto, cpu, cuda, cuda:1 or mps; it is {name!r}.")
     there = {
         "cpu": True,
-        "cuda": torch.cuda.device_count() > int(number or 0),
+        "cuda": torch.cuda.device_count() > number,
         "mps": torch.backends.mps.is_available(),
     }
     if not there[kind]:
         if not quiet:
             _say.warning("There is no device %s here: computing on the CPU.", name)
         kind = "cpu"
-    return torch.device(kind, int(number or 0)) if kind == "cuda" else torch.device(kind)
+    return torch.device(kind, number) if kind == "cuda" else torch.device(kind)
 
 
 def environment(device: str = "cpu") -> dict[str, Any]:

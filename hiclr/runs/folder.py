@@ -104,7 +104,7 @@ class Run:
         self._must_hold()
         beside = self.path / f".{owner.PROGRESS}.tmp"
         with suppress(OSError):
-            beside.write_text(json.dumps(plain(progress)) + "\n", encoding="utf-8")
+            beside.write_bytes(json_bytes(progress))
             beside.replace(self.path / owner.PROGRESS)
 
     def progress(self) -> dict[str, Any] | None:

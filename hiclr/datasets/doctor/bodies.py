@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hiclr.datasets.base import Ids
 from hiclr.datasets.doctor.finding import Finding
-from hiclr.datasets.files import no_positions
+from hiclr.datasets.positions import no_positions
 from hiclr.skeleton import Layout
 
 __all__ = ["Block", "Check", "Facts", "ends", "spans"]

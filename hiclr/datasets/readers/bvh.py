@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from hiclr.datasets.files import no_positions
+from hiclr.datasets.positions import no_positions
 from hiclr.datasets.readers.bvh_motion import Figure, Motion, read_motion
 from hiclr.datasets.readers.names import IDS, clip_names, folder_classes, match_names, number_words, sort_words
 from hiclr.datasets.readers.plan import Format, Found, Options, Plan, RawClip, Skipped, Unit

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hiclr.datasets.files import no_positions
+from hiclr.datasets.positions import no_positions
 from hiclr.datasets.readers.ntu import NAME, PUBLISHED, NtuName
 from hiclr.datasets.readers.plan import Found
 from hiclr.datasets.readers.units import scaled

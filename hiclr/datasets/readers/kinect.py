@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from hiclr.datasets.files import no_positions
+from hiclr.datasets.positions import no_positions
 from hiclr.datasets.readers.plan import Format, Found, Options, Plan, RawClip, Skipped, check_options
 from hiclr.datasets.readers.tree import Tree, open_tree
 from hiclr.datasets.wording import counted

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hiclr.datasets.base import Ids
-from hiclr.datasets.files import no_positions
+from hiclr.datasets.positions import no_positions
 from hiclr.datasets.readers.ntu_missing import missing_names
 from hiclr.datasets.readers.plan import Format, Found, Options, Plan, RawClip, Skipped
 from hiclr.datasets.readers.tree import Tree, open_tree
