@@ -24,9 +24,11 @@ import torch
 
 from benchmarks.step import clips
 from hiclr.datasets import SkeletonSet
-from hiclr.momentum import HiCLRModel, Queue
+from hiclr.momentum import Queue
 from hiclr.pretraining import PRESETS, PretrainConfig, prepare_run, pretrain
 from hiclr.pretraining import training as room
+from hiclr.pretraining.batch import Batch
+from hiclr.pretraining.methods import Method, MomentumMethod, growing
 from hiclr.runs import environment, pick_device
 
 RESULTS = Path(__file__).parent / "results"
@@ -60,12 +62,12 @@ def watched(clock: Clock) -> Iterator[None]:
     """Training with a clock around each of its parts."""
     parts: list[tuple[Any, str, str]] = [
         (room.Feed, "batch", "reading clips"),
-        (room.Training, "_view", "augmentation"),
-        (HiCLRModel, "project", "query forwards"),
-        (HiCLRModel, "project_key", "key forward"),
-        (room, "growing_loss", "loss"),
+        (Batch, "_view", "augmentation"),
+        (Method, "project", "query forwards"),
+        (MomentumMethod, "project_key", "key forward"),
+        (growing, "growing_loss", "loss"),
         (room.torch.nn.utils, "clip_grad_norm_", "norm of the gradient"),
-        (HiCLRModel, "update_key", "momentum update"),
+        (MomentumMethod, "update_key", "momentum update"),
         (Queue, "enqueue", "queue"),
     ]
     kept = [(home, name, getattr(home, name)) for home, name, _ in parts]

@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import hiclr
-from hiclr.augmentations import VIEWS
 from hiclr.datasets.base import Ids, SkeletonSet
 from hiclr.datasets.streams import to_stream
 from hiclr.errors import InputError
 from hiclr.pretraining.config import PretrainConfig
 from hiclr.pretraining.feed import Feed
-from hiclr.pretraining.model import build_networks, coordinate_scale, layout_of, preprocess_of
+from hiclr.pretraining.model import build_networks, coordinate_scale, layout_of, preprocess_of, views_of
 from hiclr.pretraining.process import keep_memory, progress
 from hiclr.pretraining.schedule import derive
 from hiclr.runs import Run, load_run, pick_device, write_atomically
@@ -93,7 +92,7 @@ def load_encoder(run: Run | Path | str, device: str = "cpu") -> nn.Module:
 
 def view_names(config: PretrainConfig, layout: Layout) -> tuple[str, ...]:
     """The names of the views that a run with these settings was trained on, weakest first."""
-    return tuple(VIEWS[config.views](layout, config.branches).names)
+    return tuple(views_of(config, layout).names)
 
 
 def extract(
@@ -145,7 +144,7 @@ def _change(config: PretrainConfig, layout: Layout, view: int | None, seed: int)
     stream = partial(to_stream, stream=config.stream, layout=layout)
     if view is None:
         return lambda x, _: stream(x)
-    views = VIEWS[config.views](layout, config.branches)
+    views = views_of(config, layout)
 
     def drawn(x: Tensor, number: int) -> Tensor:
         draw = views.draw_view(view, tuple(x.shape), derive(seed, "features", number, view))

@@ -1,16 +1,11 @@
 """The one state of the method: an encoder that follows slowly, and a queue of its keys."""
 
-from collections.abc import Iterable
-from copy import deepcopy
-from itertools import chain
-
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from hiclr.errors import InputError
 
-__all__ = ["HiCLRModel", "Queue", "update_momentum"]
+__all__ = ["Queue", "update_momentum"]
 
 
 class Queue(nn.Module):
@@ -89,51 +84,3 @@ def update_momentum(key: nn.Module, query: nn.Module, momentum: float) -> None:
         raise InputError("The key encoder and the query encoder must have the same parameters.")
     if followers:
         torch._foreach_lerp_(followers, leaders, 1 - momentum)
-
-
-class HiCLRModel(nn.Module):
-    """Query encoder and head that learn, key encoder and head that follow, and the queue.
-
-    Args:
-        encoder: (N, 3, T, V, M) -> (N, D).
-        head: (N, D) -> (N, dim).
-        queue_size: K.
-        dim: width of the embedding.
-
-    The key encoder starts as a true copy of the query encoder: the release copies, then draws both anew. It keeps
-    batch-norm statistics of its own, from its own forward passes.
-    """
-
-    def __init__(self, encoder: nn.Module, head: nn.Module, queue_size: int, dim: int = 128) -> None:
-        super().__init__()
-        self.encoder, self.head = encoder, head
-        self.key_encoder, self.key_head = deepcopy(encoder), deepcopy(head)
-        self.queue = Queue(queue_size, dim)
-        for parameter in chain(self.key_encoder.parameters(), self.key_head.parameters()):
-            parameter.requires_grad_(False)
-
-    def features(self, x: Tensor) -> Tensor:
-        """(N, 3, T, V, M) -> (N, D): what evaluation reads."""
-        return self.encoder(x)  # type: ignore[no-any-return]
-
-    def project(self, x: Tensor) -> Tensor:
-        """(N, 3, T, V, M) -> (N, dim) float32 of unit norm: what the loss compares."""
-        return normalize(self.head(self.encoder(x)).float(), dim=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The same as `project`."""
-        return self.project(x)
-
-    @torch.no_grad()
-    def project_key(self, x: Tensor) -> Tensor:
-        """As `project`, through the key encoder and without gradient."""
-        return normalize(self.key_head(self.key_encoder(x)).float(), dim=1)
-
-    def update_key(self, momentum: float) -> None:
-        """Let the key encoder and its head follow by one step; see `update_momentum`."""
-        update_momentum(self.key_encoder, self.encoder, momentum)
-        update_momentum(self.key_head, self.head, momentum)
-
-    def learning_parameters(self) -> Iterable[nn.Parameter]:
-        """The parameters an optimiser gets: encoder and head, not their followers."""
-        return chain(self.encoder.parameters(), self.head.parameters())

@@ -7,7 +7,9 @@ from torch import Tensor, nn
 from hiclr.encoders import STGCN, projection_head
 from hiclr.errors import InputError
 from hiclr.losses import growing_loss
-from hiclr.momentum import HiCLRModel, Queue, update_momentum
+from hiclr.momentum import Queue, update_momentum
+from hiclr.pretraining import PretrainConfig
+from hiclr.pretraining.methods import HiCLR
 from hiclr.skeleton import NTU_25
 
 
@@ -93,9 +95,12 @@ def test_wrong_momentum_and_other_networks_are_refused() -> None:
         update_momentum(nn.Linear(2, 1), nn.Linear(3, 1), 0.5)
 
 
-def model() -> HiCLRModel:
+CONFIG = PretrainConfig(projection=4, queue_size=16)
+
+
+def model() -> HiCLR:
     torch.manual_seed(0)
-    return HiCLRModel(STGCN(NTU_25, 2, 8, kernel=3), projection_head(8, 8, 4), queue_size=16, dim=4)
+    return HiCLR(CONFIG, NTU_25, STGCN(NTU_25, 2, 8, kernel=3), projection_head(8, 8, 4), 24)
 
 
 def clips(count: int = 6) -> Tensor:
@@ -156,7 +161,7 @@ def test_a_model_is_rebuilt_from_its_state_dict() -> None:
     net.queue.enqueue(net.project_key(clips()), torch.arange(6))
     net.update_key(0.3)
     torch.manual_seed(9)
-    other = HiCLRModel(STGCN(NTU_25, 2, 8, kernel=3), projection_head(8, 8, 4), queue_size=16, dim=4)
+    other = HiCLR(CONFIG, NTU_25, STGCN(NTU_25, 2, 8, kernel=3), projection_head(8, 8, 4), 24)
     other.load_state_dict(net.state_dict())
     x = clips()
     for each in (net.eval(), other.eval()):

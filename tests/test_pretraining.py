@@ -39,6 +39,7 @@ from hiclr.pretraining import (
     training,
 )
 from hiclr.pretraining.feed import Feed, watch_split
+from hiclr.pretraining.methods import HiCLR, growing
 from hiclr.pretraining.model import coordinate_scale, preprocess_of
 from hiclr.pretraining.process import StopFlag
 from hiclr.runs import Run, load_run
@@ -364,14 +365,14 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(tmp_path: Path, monkeyp
     going = pretrain(data, TINY, run)
     next(going)
     before = {path.name: path.read_bytes() for path in run.path.glob("checkpoint*")}
-    healthy, calls = training.growing_loss, []
+    healthy, calls = growing.growing_loss, []
 
     def broken(*args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
         calls.append(1)
         terms = healthy(*args, **kwargs)
         return {**terms, "loss": terms["loss"] * float("nan")} if len(calls) == 2 else terms
 
-    monkeypatch.setattr(training, "growing_loss", broken)
+    monkeypatch.setattr(growing, "growing_loss", broken)
     with pytest.raises(InputError, match=r"Epoch 2: .*not finite.*loss nan.*clip0000\d\d, .* and 3 more"):
         next(going)
     assert {path.name: path.read_bytes() for path in run.path.glob("checkpoint*")} == before
@@ -479,9 +480,7 @@ def test_a_constant_encoder_is_called_collapsed(
             return self.value.expand(len(x), -1)
 
     def build(config: PretrainConfig, *_: Any) -> Any:
-        from hiclr.momentum import HiCLRModel
-
-        return HiCLRModel(Constant(), nn.Linear(config.features, config.projection), 8, config.projection)
+        return HiCLR(config, NTU_25, Constant(), nn.Linear(config.features, config.projection), 24)
 
     monkeypatch.setattr(training, "build_model", build)
     run = train(tmp_path / "run", replace(TINY, epochs=2))
@@ -500,7 +499,7 @@ def test_training_leaves_global_randomness_alone(tmp_path: Path):
 def test_interrupted_the_step_is_finished_and_a_rerun_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ):
-    data, healthy, calls = clips(), training.growing_loss, []
+    data, healthy, calls = clips(), growing.growing_loss, []
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
 
     def interrupting(*args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
@@ -509,7 +508,7 @@ def test_interrupted_the_step_is_finished_and_a_rerun_goes_on(
             os.kill(os.getpid(), number)
         return healthy(*args, **kwargs)
 
-    monkeypatch.setattr(training, "growing_loss", interrupting)
+    monkeypatch.setattr(growing, "growing_loss", interrupting)
     run = prepare_run(tmp_path / "run", TINY, data)
     with pytest.raises(Stopped, match="1 of 3 epochs and 2 of 3 steps of the next are saved"):
         list(pretrain(data, TINY, run))

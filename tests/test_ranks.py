@@ -14,8 +14,10 @@ import torch
 from torch import nn
 
 from hiclr.errors import InputError
-from hiclr.pretraining import PRESETS, PretrainConfig, training
+from hiclr.pretraining import PRESETS, PretrainConfig
+from hiclr.pretraining.epoch import Epoch
 from hiclr.pretraining.memory import largest_that_fits, out_of_memory
+from hiclr.pretraining.methods import growing
 from hiclr.pretraining.ranks import Ranks, synchronise
 from hiclr.runs import Run, load_run, pick_device
 from tests.test_pretraining import TINY, assert_equal, rows, train, weights
@@ -183,7 +185,7 @@ def test_the_largest_batch_that_fits_is_found_to_an_eighth(room: int) -> None:
 def test_a_batch_that_does_not_fit_is_said_and_nothing_is_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    healthy, room = training.growing_loss, 5
+    healthy, room = growing.growing_loss, 5
 
     def tight(branches: Any, *args: Any, **kwargs: Any) -> Any:
         if len(branches[0]) > room:
@@ -191,7 +193,7 @@ def test_a_batch_that_does_not_fit_is_said_and_nothing_is_changed(
         return healthy(branches, *args, **kwargs)
 
     config = replace(TINY, epochs=2)
-    monkeypatch.setattr(training, "growing_loss", tight)
+    monkeypatch.setattr(growing, "growing_loss", tight)
     with pytest.raises(InputError, match=r"Epoch 1: a step of 8 clips does not fit .* fits is 5: --batch-size 5"):
         train(tmp_path / "run", config)
     latest = load_run(tmp_path / "run").latest()
@@ -238,15 +240,15 @@ def test_a_faulty_clip_on_any_process_is_named_by_the_first(tmp_path: Path) -> N
 
 
 def test_a_save_within_an_epoch_on_another_kind_of_device_can_be_gone_on_with() -> None:
-    epoch = training.Epoch(0, 3, torch.device("cpu"))
+    epoch = Epoch(0, 3, torch.device("cpu"))
     epoch.values = [{"loss": torch.tensor(1.0)}, {"loss": torch.tensor(2.0)}]
     state = epoch.state()
     state["draws"] = {name: torch.zeros(16, dtype=torch.uint8) for name in state["draws"]}  # as a GPU's generator has
     state["device"] = "cuda"
-    again = training.Epoch(0, 3, torch.device("cpu"))
+    again = Epoch(0, 3, torch.device("cpu"))
     again.load(state)
     assert again.steps == 2
-    fresh = training.Epoch(0, 3, torch.device("cpu"))
+    fresh = Epoch(0, 3, torch.device("cpu"))
     for name, draws in again.draws.items():
         assert torch.rand(1, generator=draws) != torch.rand(1, generator=fresh.draws[name]), (
             "not the epoch's first draws"

@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from hiclr.augmentations import VIEWS
 from hiclr.commands.answer import Answer, tell
 from hiclr.datasets import SkeletonSet, open_set
 from hiclr.datasets.wording import counted
 from hiclr.pretraining import PRESETS, PretrainConfig, prepare_run, pretrain
+from hiclr.pretraining.model import views_of
 from hiclr.runs import Row, Run, check_device
 from hiclr.skeleton import NTU_25
 
@@ -42,7 +42,7 @@ class Pretrain:
 
     def __post_init__(self) -> None:
         # wrong usage whatever the data are: not found out after minutes of reading
-        VIEWS[self.config.views](NTU_25, self.config.branches)
+        views_of(self.config, NTU_25)
         check_device(self.config.device)
 
     def run(self) -> Answer:

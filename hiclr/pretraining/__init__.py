@@ -10,6 +10,7 @@ from hiclr.pretraining.model import (
     layout_of,
     prepare_run,
     preprocess_of,
+    views_of,
 )
 from hiclr.pretraining.process import Stopped, keep_memory, progress
 from hiclr.pretraining.schedule import batch_size, derive, key_momentum, learning_rate, mining, queue_size
@@ -34,4 +35,5 @@ __all__ = [
     "pretrain",
     "progress",
     "queue_size",
+    "views_of",
 ]

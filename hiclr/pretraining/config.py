@@ -27,6 +27,8 @@ class PretrainConfig:
     """Clips per step; all clips when there are fewer. The last, incomplete batch of an epoch is left out."""
     least_steps: int = 1
     """Steps of an epoch, at least: a set too small for them is gone through several times in each epoch."""
+    method: Literal["hiclr"] = "hiclr"
+    """How is learned: HiCLR (with one branch SkeletonCLR)."""
     branches: int = 3
     """Number of query views, from weakest to strongest; 1 is SkeletonCLR."""
     views: Literal["paper", "released", "adain", "small"] = "paper"

@@ -7,9 +7,10 @@ from dataclasses import replace
 from hiclr.datasets.base import SkeletonSet
 from hiclr.errors import InputError
 from hiclr.pretraining.config import PretrainConfig
+from hiclr.pretraining.epoch import Epoch
 from hiclr.pretraining.faulty import NotFiniteError
 from hiclr.pretraining.process import Progress, StopFlag, Stopped
-from hiclr.pretraining.training import Epoch, Training, how_to_go_on
+from hiclr.pretraining.training import Training, how_to_go_on
 from hiclr.runs import Row, Run, launched_ranks, write_json
 
 __all__ = ["pretrain"]

@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from hiclr.augmentations import VIEWS
+from hiclr.augmentations import VIEWS, GrowingViews
 from hiclr.datasets.base import SkeletonSet
 from hiclr.datasets.doctor import diagnose_set
 from hiclr.datasets.preprocessing import Preprocess
 from hiclr.encoders import DSTA, STGCN, TCN, SkeletonEncoder, projection_head
 from hiclr.errors import InputError
-from hiclr.momentum import HiCLRModel
 from hiclr.pretraining.config import PretrainConfig
 from hiclr.pretraining.feed import watch_split
+from hiclr.pretraining.methods import METHODS, Method
 from hiclr.pretraining.ranks import first_alone
-from hiclr.pretraining.schedule import derive, queue_size
+from hiclr.pretraining.schedule import derive
 from hiclr.runs import Run, load_run, open_run, pick_device
 from hiclr.skeleton import LAYOUTS, Layout
 
@@ -32,6 +32,7 @@ __all__ = [
     "layout_of",
     "prepare_run",
     "preprocess_of",
+    "views_of",
 ]
 
 
@@ -65,8 +66,8 @@ def build_networks(config: PretrainConfig, layout: Layout) -> tuple[SkeletonEnco
     return encoder, head
 
 
-def build_model(config: PretrainConfig, layout: Layout, clips: int | None = None) -> HiCLRModel:
-    """The whole model of a run, with its initial weights and an empty queue.
+def build_model(config: PretrainConfig, layout: Layout, clips: int | None = None) -> Method:
+    """The whole model of a run by its method, with its initial weights and an empty queue.
 
     Args:
         config: the settings.
@@ -74,8 +75,19 @@ def build_model(config: PretrainConfig, layout: Layout, clips: int | None = None
         clips: number of training clips, by which a queue without a set size is measured.
     """
     encoder, head = build_networks(config, layout)
-    size = queue_size(config, 2 * config.batch_size if clips is None else clips)
-    return HiCLRModel(encoder, head, size, config.projection)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(config.seed, "method").initial_seed())
+        count = 2 * config.batch_size if clips is None else clips
+        return METHODS[config.method](config, layout, encoder, head, count)
+
+
+def views_of(config: PretrainConfig, layout: Layout) -> GrowingViews:
+    """The views that a run with these settings draws.
+
+    Raises:
+        InputError: more branches than these views have.
+    """
+    return VIEWS[config.views](layout, config.branches)
 
 
 def coordinate_scale(clips: SkeletonSet) -> float:
@@ -170,7 +182,7 @@ def _warn_of_faults(train: SkeletonSet) -> None:
 
 def _check_trainable(config: PretrainConfig, train: SkeletonSet) -> None:
     """What would only be found out once training begins."""
-    VIEWS[config.views](train.layout, config.branches)
+    views_of(config, train.layout)
     build_networks(config, train.layout)
     trained, _, _ = watch_split(train, config)
     if len(trained) < 2:

@@ -10,91 +10,27 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from hiclr.augmentations import VIEWS
-from hiclr.augmentations.base import MixesClips
 from hiclr.datasets.base import Ids, SkeletonSet
 from hiclr.datasets.streams import to_stream
 from hiclr.errors import InputError
-from hiclr.losses import growing_loss, pretext_top1, similarity_logits
-from hiclr.momentum import HiCLRModel
+from hiclr.pretraining.batch import Batch, Source
 from hiclr.pretraining.config import PretrainConfig
+from hiclr.pretraining.epoch import Epoch
 from hiclr.pretraining.faulty import Drawn, NotFiniteError
 from hiclr.pretraining.feed import Feed, name_some, watch_split
 from hiclr.pretraining.memory import largest_that_fits, out_of_memory
-from hiclr.pretraining.model import build_model, preprocess_of
+from hiclr.pretraining.methods import Method, Outcome
+from hiclr.pretraining.model import build_model, preprocess_of, views_of
 from hiclr.pretraining.process import Progress, StopFlag, Stopped, keep_memory
 from hiclr.pretraining.ranks import Ranks, make_fabric, synchronise
 from hiclr.pretraining.schedule import batch_size, derive, key_momentum, learning_rate, mining
 from hiclr.runs import Row, pick_device
 
-__all__ = ["Epoch", "Training", "how_to_go_on"]
+__all__ = ["Training", "how_to_go_on"]
 
 _say = logging.getLogger(__name__)
 
 COLLAPSED = 0.01  # spread of the projections; 1 is even over the sphere, 0 is one point
-
-
-class Epoch:
-    """How far an epoch has come: its steps, what they gave, and where its draws stand.
-
-    Every rank makes the same draws, for the whole batch.
-
-    Args:
-        seed: of the run.
-        number: epochs done before.
-        device: where the augmentations are drawn.
-    """
-
-    def __init__(self, seed: int, number: int, device: torch.device) -> None:
-        self.seed, self.number, self.device = seed, number, device
-        self.draws = self._generators(number)
-        self._before: dict[str, Tensor] = {}
-        self.values: list[dict[str, Tensor]] = []
-        self.seconds = 0.0
-
-    def _generators(self, number: int) -> dict[str, Generator]:
-        return {name: derive(self.seed, name, number, device=self.device) for name in ("queries", "keys")}
-
-    @property
-    def steps(self) -> int:
-        """Steps done."""
-        return len(self.values)
-
-    def begin_step(self) -> None:
-        """Keep where the draws stand."""
-        self._before = {name: draws.get_state() for name, draws in self.draws.items()}
-
-    def step_again(self) -> None:
-        """Take the draws back to where the step began."""
-        for name, state in self._before.items():
-            self.draws[name].set_state(state)
-
-    def state(self) -> dict[str, Any]:
-        """What a save within an epoch holds of it."""
-        names = list(self.values[0])
-        return {
-            "values": {name: torch.stack([value[name] for value in self.values]).cpu() for name in names},
-            "draws": {name: draws.get_state() for name, draws in self.draws.items()},
-            "device": self.device.type,
-            "seconds": self.seconds,
-        }
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Take up such a state."""
-        kept = {name: values.to(self.device) for name, values in state["values"].items()}
-        count = len(next(iter(kept.values())))
-        self.values = [{name: values[i] for name, values in kept.items()} for i in range(count)]
-        self.seconds = float(state["seconds"])
-        if state.get("device", self.device.type) != self.device.type:
-            # a generator of another kind of device cannot take these states up; that is not bit-exact in any case
-            self.draws = self._generators(self.number + 2**20 * (count + 1))
-            return
-        for name, draws in self.draws.items():
-            draws.set_state(state["draws"][name])
-
-    def dropout_seed(self, rank: int) -> int:
-        """Of the next step."""
-        return derive(self.seed, "dropout", self.number * 2**20 + self.steps, rank).initial_seed()
 
 
 class Training:
@@ -122,10 +58,9 @@ class Training:
         once = len(self.trained) // self.batch  # steps of one pass over the clips
         self.passes = math.ceil(config.least_steps / once)
         self.steps = once * self.passes
-        self.views = VIEWS[config.views](train.layout, config.branches)
-        self.mixes = any(isinstance(op, MixesClips) for ops in self.views.sets for op in ops)
+        self.views = views_of(config, train.layout)
         self.stream = partial(to_stream, stream=config.stream, layout=train.layout)
-        self.model: HiCLRModel = build_model(config, train.layout, len(self.trained))
+        self.model: Method = build_model(config, train.layout, len(self.trained))
         if config.sync_norm and self.ranks.size > 1:
             synchronise(self.model)
         self.module, self.optimiser = self.fabric.setup(
@@ -135,13 +70,14 @@ class Training:
             self.feed = Feed(train, preprocess_of(config), self.fabric.device)
         except InputError as error:
             raise InputError(f"Before epoch 1: {error}") from error
+        self.source = Source(self.feed, self.views, self.stream, self.ranks, self.fabric.autocast, config.seed)
         if config.compile != "no":
             self._compile(config.compile)
 
     def _compile(self, mode: str) -> None:
         """Try torch.compile on a batch, forwards and backwards; go on without it where it fails, and say so."""
         model = self.model
-        encoders, before = (model.encoder, model.key_encoder), {k: v.clone() for k, v in model.state_dict().items()}
+        encoders, before = model.encoders, {k: v.clone() for k, v in model.state_dict().items()}
         try:
             for encoder in encoders:
                 encoder.compile(mode=mode)
@@ -149,7 +85,9 @@ class Training:
             model.train()
             with torch.random.fork_rng(devices=_cuda_devices(self.fabric.device)), self.fabric.autocast():
                 model.encoder(sample).float().sum().backward()
-                model.project_key(sample)
+                with torch.no_grad():
+                    for follower in encoders[1:]:
+                        follower(sample)
         except Exception as error:  # a compiler that is missing or fails raises nearly anything
             for encoder in encoders:
                 encoder._compiled_call_impl = None
@@ -247,7 +185,7 @@ class Training:
     def _try(self, indices: Tensor) -> None:
         """The memory of a step of these clips, without the step."""
         epoch = Epoch(self.config.seed, 0, self.fabric.device)
-        self.fabric.backward(self._losses(indices, epoch)[0]["loss"])
+        self.fabric.backward(self._losses(indices, epoch).losses["loss"])
         self.optimiser.zero_grad()
 
     def _step(self, indices: Tensor, epoch: Epoch) -> dict[str, Tensor]:
@@ -255,98 +193,24 @@ class Training:
         config, model = self.config, self.model
         step = epoch.number * self.steps + epoch.steps
         epoch.begin_step()
-        losses, watched, keys = self._losses(indices, epoch)
+        outcome = self._losses(indices, epoch)
+        losses = outcome.losses
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(config, step, self.steps)
         self.optimiser.zero_grad()
         self.fabric.backward(losses["loss"])
         limit = config.clip_gradient or math.inf
         norm = torch.nn.utils.clip_grad_norm_(list(model.learning_parameters()), limit)
-        values = self.ranks.mean({**losses, **watched})
+        values = self.ranks.mean({**losses, **outcome.watched})
         if not bool(torch.isfinite(values["loss"] + norm)):
             raise self._not_finite(losses, norm, epoch, indices)
         self.optimiser.step()
-        model.update_key(key_momentum(config, step, config.epochs * self.steps))
-        model.queue.enqueue(keys, indices.to(keys.device))
+        model.update(outcome, indices, key_momentum(config, step, config.epochs * self.steps))
         return values
 
-    def _losses(self, indices: Tensor, epoch: Epoch) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
-        """(terms of the loss on this rank's clips, what is watched, the keys of the whole batch)."""
-        config, model = self.config, self.model
-        order = self._key_order(len(indices), epoch)
-        rows, key_rows = self.ranks.own(torch.arange(len(indices))), self.ranks.own(order)
-        fault = ""
-        try:
-            clips = self._clips(indices, rows)
-            key_clips = clips if self.ranks.size == 1 else self._clips(indices, key_rows)
-        except InputError as error:
-            fault = f"Epoch {epoch.number + 1}: {error}"
-        self.ranks.agree(fault)  # before anything in which the ranks wait for each other
-        branches = self._branches(clips, rows, len(indices), epoch)
-        keys = self._keys(key_clips, key_rows, order, epoch)
-        queue, queue_ids = model.queue.stored()
-        key = self.ranks.own(keys)
-        own = {"ids": self.ranks.own(indices).to(key.device), "queue_ids": queue_ids} if config.mask_own else {}
-        losses = growing_loss(
-            branches,
-            key,
-            queue,
-            config.temperature,
-            teacher_temperature=config.teacher_temperature,
-            mining=1 if mining(config, epoch.number) else None,
-            **own,
-        )
-        with torch.no_grad():
-            logits = similarity_logits(branches[0], key, queue, config.temperature)
-            watched = {
-                "feature_std": _spread(self.ranks.gather(branches[0])),
-                "pretext_top1": 100 * pretext_top1(logits),
-            }
-            watched["ln_k"] = logits.new_tensor(math.log(logits.shape[1]))  # of blind guessing among these candidates
-        return losses, watched, keys
-
-    def _branches(self, clips: Tensor, rows: Tensor, batch: int, epoch: Epoch) -> list[Tensor]:
-        """Projections of each view of this rank's clips.
-
-        One forward each, so that batch-norm statistics are per view as in the release, unless they are to be joint.
-        """
-        draws = self.views.draw((batch, *clips.shape[1:]), epoch.draws["queries"])
-        made = [self._view(view, clips, draw, rows) for view, draw in enumerate(draws)]
-        if not self.config.joint_views:
-            return [self.module(x) for x in made]
-        return list(self.module(torch.cat(made)).chunk(len(made)))
-
-    def _key_order(self, batch: int, epoch: Epoch) -> Tensor:
-        """Which rows of a batch are encoded as keys by which rank.
-
-        Among several ranks each one encodes clips that it has no queries of: else the batch-norm statistics that a
-        query shares with its key would give it away (MoCo's shuffling).
-        """
-        if self.ranks.size == 1:
-            return torch.arange(batch)
-        mixed = derive(self.config.seed, "key order", epoch.number * 2**20 + epoch.steps)
-        return torch.randperm(batch, generator=mixed)
-
-    @torch.no_grad()
-    def _keys(self, clips: Tensor, rows: Tensor, order: Tensor, epoch: Epoch) -> Tensor:
-        """Projections of another draw of the weakest view by the key encoder, for the whole batch."""
-        draw = self.views.draw_view(0, (len(order), *clips.shape[1:]), epoch.draws["keys"])
-        with self.fabric.autocast():
-            found = self.ranks.gather(self.model.project_key(self._view(0, clips, draw, rows)))
-        return found[order.argsort().to(found.device)] if self.ranks.size > 1 else found
-
-    def _clips(self, indices: Tensor, rows: Tensor) -> Tensor:
-        """The clips that these rows of a batch need: themselves, or all where clips are mixed with each other."""
-        return self.feed.batch(indices if self.mixes else indices[rows])
-
-    def _view(self, view: int, clips: Tensor, draw: list[dict[str, Tensor]], rows: Tensor) -> Tensor:
-        """One view of these rows, from what `_clips` gave and a draw for the whole batch."""
-        if self.ranks.size == 1:
-            return self.views.apply_view(view, clips, draw, self.stream)
-        if self.mixes:
-            return self.views.apply_view(view, clips, draw, self.stream)[rows.to(clips.device)]
-        own = [{name: value[rows.to(value.device)] for name, value in params.items()} for params in draw]
-        return self.views.apply_view(view, clips, own, self.stream)
+    def _losses(self, indices: Tensor, epoch: Epoch) -> Outcome:
+        batch = Batch(self.source, indices, epoch, mining(self.config, epoch.number))
+        return self.model.losses(batch, self.module)
 
     def _not_finite(self, losses: dict[str, Tensor], norm: Tensor, epoch: Epoch, indices: Tensor) -> NotFiniteError:
         """Why the run stops before the step, so that neither weights nor checkpoint ever hold NaN."""
@@ -383,8 +247,8 @@ class Training:
 
     def _row(self, epoch: Epoch) -> Row:
         mean = {name: float(torch.stack([value[name] for value in epoch.values]).mean()) for name in epoch.values[0]}
-        spread, top1, blind = (mean.pop(name) for name in ("feature_std", "pretext_top1", "ln_k"))
-        config, number, filled = self.config, epoch.number + 1, int(self.model.queue.filled)
+        spread, top1, blind = (mean.pop(name, None) for name in ("feature_std", "pretext_top1", "ln_k"))
+        config, number, filled = self.config, epoch.number + 1, self.model.stored
         step = number * self.steps
         measure = config.knn_every and (number % config.knn_every == 0 or number == config.epochs)
         knn, rank = self._look() if measure and self.ranks.first else (None, None)
@@ -443,11 +307,6 @@ def how_to_go_on(done: int, epochs: int, step: int = 0, steps: int = 0) -> str:
     """What a run that was stopped says."""
     within = f" and {step} of {steps} steps of the next" if step else ""
     return f"Stopped; {done} of {epochs} epochs{within} are saved. The same call or command goes on from there."
-
-
-def _spread(z: Tensor) -> Tensor:
-    """Standard deviation of unit vectors (N, D) over the batch, as a share of that of an even spread, 1 / sqrt(D)."""
-    return z.std(dim=0, unbiased=False).mean() * math.sqrt(z.shape[1])
 
 
 def _effective_rank(features: Tensor) -> float:

@@ -10,7 +10,8 @@ import torch
 from test_cli import inside, one_message
 
 from hiclr.features import features
-from hiclr.pretraining import ranks, training
+from hiclr.pretraining import ranks
+from hiclr.pretraining.methods import growing
 from hiclr.runs import load_run, open_run
 
 from .tiny import CONFIG, FLAGS, assert_same, clips, copy, saved, train
@@ -30,14 +31,14 @@ def test_a_device_that_is_missing_is_said_once_and_the_cpu_gives_the_same(
 def test_memory_that_runs_out_names_the_batch_that_fits_and_changes_nothing(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    healthy = training.growing_loss
+    healthy = growing.growing_loss
 
     def tight(branches: Any, *args: Any, **kwargs: Any) -> Any:
         if len(branches[0]) > 5:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
         return healthy(branches, *args, **kwargs)
 
-    monkeypatch.setattr(training, "growing_loss", tight)
+    monkeypatch.setattr(growing, "growing_loss", tight)
     command = ("pretrain", "--data", data, "--out", tmp_path / "run", *FLAGS)
     done = inside(*command)
     one_message(done, "Epoch 1: a step of 8 clips does not fit", "The largest batch that fits is 5: --batch-size 5")

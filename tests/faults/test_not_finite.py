@@ -15,6 +15,7 @@ from hiclr.datasets import SkeletonSet
 from hiclr.errors import InputError
 from hiclr.pretraining import feed, prepare_run, pretrain, training
 from hiclr.pretraining.faulty import Drawn
+from hiclr.pretraining.methods import growing
 from hiclr.runs import load_run
 
 from .tiny import CONFIG, FLAGS, all_finite, assert_same, clips, contents, saved, train
@@ -119,7 +120,7 @@ def test_an_augmentation_that_breaks_one_clip_is_found_and_its_parameters_are_th
 def test_a_loss_that_is_made_nan_leaves_both_checkpoints_and_the_run_goes_on(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    data, healthy, calls = clips(), training.growing_loss, []
+    data, healthy, calls = clips(), growing.growing_loss, []
     run = prepare_run(tmp_path / "run", CONFIG, data)
 
     def broken(*args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
@@ -127,7 +128,7 @@ def test_a_loss_that_is_made_nan_leaves_both_checkpoints_and_the_run_goes_on(
         terms = healthy(*args, **kwargs)
         return {**terms, "loss": terms["loss"] * torch.nan} if len(calls) == 8 else terms
 
-    monkeypatch.setattr(training, "growing_loss", broken)
+    monkeypatch.setattr(growing, "growing_loss", broken)
     going = pretrain(data, CONFIG, run)
     next(going), next(going)
     before = contents(run.path)

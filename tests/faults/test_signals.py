@@ -10,7 +10,7 @@ from test_conversion import entries
 
 from hiclr import features
 from hiclr.datasets import rows, save_set
-from hiclr.pretraining import training
+from hiclr.pretraining.methods import growing
 
 from . import LONG
 from .processes import Running, hiclr, until
@@ -19,7 +19,7 @@ from .tiny import CONFIG, FLAGS, assert_same, clips, saved, split
 
 def slow_step(number: int, marker: Path, seconds: float) -> None:
     """A hook: that step of training (1, 2, ...) says that it has begun, and takes long."""
-    healthy, calls = training.growing_loss, []
+    healthy, calls = growing.growing_loss, []
 
     def slowly(*args: Any, **kwargs: Any) -> Any:
         calls.append(1)
@@ -30,7 +30,7 @@ def slow_step(number: int, marker: Path, seconds: float) -> None:
                 time.sleep(0.01)
         return healthy(*args, **kwargs)
 
-    training.growing_loss = slowly  # type: ignore[assignment]
+    growing.growing_loss = slowly  # type: ignore[assignment]
 
 
 def slow_features(marker: Path, seconds: float) -> None:
