@@ -9,10 +9,14 @@ from torch.nn.functional import normalize
 
 from hiclr.errors import InputError
 from hiclr.losses import (
+    Direction,
+    Distance,
     consistency,
+    embedding_consistency,
     growing_loss,
     info_nce,
     nearest_neighbours,
+    nearest_to_teacher,
     own_keys,
     pretext_top1,
     similarity_logits,
@@ -129,6 +133,42 @@ def test_consistency_moves_the_stronger_view_only() -> None:
     torch.testing.assert_close(strong.grad, (strong.softmax(dim=1) - weak.softmax(dim=1)).detach() / 4)
 
 
+def test_kl_is_less_by_the_entropy_and_has_the_same_gradient() -> None:
+    weak = torch.tensor([[0.5, 0.3, 0.2]]).log()
+    strong = torch.tensor([[0.25, 0.25, 0.5]]).log().requires_grad_()
+    kl = consistency(strong, weak, "kl")
+    wanted = 0.5 * math.log(0.5 / 0.25) + 0.3 * math.log(0.3 / 0.25) + 0.2 * math.log(0.2 / 0.5)
+    assert kl.item() == pytest.approx(wanted, rel=1e-5)
+    assert consistency(weak, weak, "kl").item() == pytest.approx(0, abs=1e-7)
+    other = strong.detach().clone().requires_grad_()
+    kl.backward(), consistency(other, weak).backward()
+    torch.testing.assert_close(strong.grad, other.grad)
+
+
+def test_embeddings_are_compared_without_any_key() -> None:
+    strong = torch.tensor([[1.0, 0.0], [0.6, 0.8]]).requires_grad_()
+    weak = torch.tensor([[0.6, 0.8], [0.6, 0.8]]).requires_grad_()
+    # |1 - .6| + |0 - .8| = 1.2 over four coordinates; cosines .6 and 1
+    assert embedding_consistency(strong, weak, "l1").item() == pytest.approx(0.3)
+    loss = embedding_consistency(strong, weak, "cosine")
+    assert loss.item() == pytest.approx(0.2)
+    loss.backward()
+    assert weak.grad is None and strong.grad is not None and strong.grad.any()
+
+
+def test_the_teacher_chooses_the_keys_that_count() -> None:
+    teacher = torch.tensor([[0.0, 1.0, 5.0, 3.0]])
+    student = torch.tensor([[9.0, 8.0, 7.0, 6.0]])
+    first, second = nearest_to_teacher(teacher, student, 2)
+    assert first.tolist() == [[0, 5, 3]]
+    assert second.tolist() == [[9, 7, 6]]
+    every = nearest_to_teacher(teacher, student, 99)[1]
+    assert sorted(every[0].tolist()) == [6, 7, 8, 9]
+    assert nearest_to_teacher(teacher[:, :1], student[:, :1], 2)[0].tolist() == [[0]]  # an empty queue
+    with pytest.raises(InputError, match="At least 1"):
+        nearest_to_teacher(teacher, student, 0)
+
+
 # the growing loss
 
 
@@ -168,6 +208,78 @@ def test_a_sharper_teacher_is_the_weaker_view_at_its_own_temperature() -> None:
     wanted = consistency(similarity_logits(branches[1], key, queue, 0.1), sharp)
     torch.testing.assert_close(terms["consistency_1"], wanted)
     torch.testing.assert_close(terms["info_nce"], growing_loss(branches, key, queue, 0.1)["info_nce"])
+
+
+@pytest.mark.parametrize("distance", ["cross_entropy", "kl", "l1", "cosine"])
+@pytest.mark.parametrize(
+    ("direction", "learners"),
+    [("weak_to_strong", [{1}, {2}]), ("strong_to_weak", [{0}, {1}]), ("symmetric", [{0, 1}, {1, 2}])],
+)
+def test_each_direction_moves_the_learner_and_never_the_teacher(
+    direction: Direction, distance: Distance, learners: list[set[int]]
+) -> None:
+    for i, wanted in enumerate(learners, start=1):
+        branches, key, queue = batch()
+        key.requires_grad_(), queue.requires_grad_()
+        growing_loss(branches, key, queue, 0.1, direction=direction, distance=distance)[f"consistency_{i}"].backward()
+        assert {j for j, z in enumerate(branches) if z.grad is not None and z.grad.any()} == wanted
+        assert key.grad is None and queue.grad is None
+
+
+def test_reversed_is_the_ladder_taught_from_above_and_symmetric_the_mean() -> None:
+    branches, key, queue = batch()
+    one, two, both = (
+        growing_loss(branches, key, queue, 0.1, direction=direction)
+        for direction in ("weak_to_strong", "strong_to_weak", "symmetric")
+    )
+    logits = [similarity_logits(z, key, queue, 0.1) for z in branches]
+    torch.testing.assert_close(two["consistency_1"], consistency(logits[0], logits[1]))
+    torch.testing.assert_close(both["consistency_2"], (one["consistency_2"] + two["consistency_2"]) / 2)
+
+
+def test_without_direction_every_branch_is_compared_with_the_key() -> None:
+    branches, key, queue = batch()
+    terms = growing_loss(branches, key, queue, 0.1, direction="none")
+    assert list(terms) == ["loss", "info_nce", "info_nce_1", "info_nce_2"]
+    each = [info_nce(similarity_logits(z, key, queue, 0.1)) for z in branches]
+    torch.testing.assert_close(terms["loss"], each[0] + (each[1] + each[2]) / 2)
+
+
+def test_terms_can_be_weighed() -> None:
+    branches, key, queue = batch()
+    terms = growing_loss(branches, key, queue, 0.1, weights=(0.3, 0.2))
+    wanted = terms["info_nce"] + 0.3 * terms["consistency_1"] + 0.2 * terms["consistency_2"]
+    torch.testing.assert_close(terms["loss"], wanted)
+    with pytest.raises(InputError, match=r"3 branches have 2 terms above the first, not 3"):
+        growing_loss(branches, key, queue, 0.1, weights=(1, 1, 1))
+
+
+def test_teacher_and_student_have_temperatures_and_neighbours_of_their_own() -> None:
+    branches, key, queue = batch()
+    terms = growing_loss(branches, key, queue, 0.07, teacher_temperature=0.05, student_temperature=0.1, neighbours=4)
+    teacher, student = (similarity_logits(z, key, queue, t) for z, t in zip(branches[:2], (0.05, 0.1), strict=True))
+    wanted = consistency(*reversed(nearest_to_teacher(teacher, student, 4)))
+    torch.testing.assert_close(terms["consistency_1"], wanted)
+    torch.testing.assert_close(terms["info_nce"], growing_loss(branches, key, queue, 0.07)["info_nce"])
+
+
+def test_a_second_queue_measures_the_last_term_alone() -> None:
+    branches, key, queue = batch()
+    other_key, other_queue = units(6, 8, seed=11), units(8, 5, seed=12, dim=0)
+    ids = torch.arange(5)
+    terms = growing_loss(branches, key, queue, 0.1, strong=(other_key, other_queue, ids))
+    plain = growing_loss(branches, key, queue, 0.1)
+    weak, strong = (similarity_logits(z, other_key, other_queue, 0.1) for z in branches[1:])
+    torch.testing.assert_close(terms["consistency_2"], consistency(strong, weak))
+    for name in ("info_nce", "consistency_1"):
+        torch.testing.assert_close(terms[name], plain[name])
+    own = growing_loss(
+        branches, key, queue, 0.1, ids=torch.full((6,), 2), queue_ids=torch.full((20,), 9),
+        strong=(other_key, other_queue, ids),
+    )  # fmt: skip
+    left = [0, 1, 3, 4]
+    weak, strong = (similarity_logits(z, other_key, other_queue[:, left], 0.1) for z in branches[1:])
+    torch.testing.assert_close(own["consistency_2"], consistency(strong, weak))
 
 
 def test_ids_leave_out_what_the_clip_itself_put_in_the_queue() -> None:

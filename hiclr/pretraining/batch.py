@@ -122,8 +122,9 @@ class Batch:
 
         Args:
             embed: (n, 3, T, V, M) -> (n, D).
-            view: which one.
+            view: which one; -1 is the strongest.
         """
+        view = view % len(self.source.views)
         draw = self.source.views.draw_view(view, self._shape, self._epoch.draws["keys"])
         with self.source.autocast():
             found = embed(self._view(view, self._key_clips, draw, self._key_rows))

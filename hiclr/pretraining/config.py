@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from hiclr.datasets.preprocessing import Centre, Turn
 from hiclr.errors import InputError
+from hiclr.losses import Direction, Distance
 
 __all__ = ["PRESETS", "PretrainConfig"]
 
@@ -62,14 +63,31 @@ class PretrainConfig:
     """Keys kept as negatives; None: the largest multiple of the batch within half the training clips."""
     temperature: float = 0.07
     """Divides every similarity."""
+    direction: Direction = "weak_to_strong"
+    """Which view teaches in the consistency of neighbouring branches: the weaker one, the stronger one, each the other
+    ("symmetric"), or none: then every branch is compared with the key (InfoNCE)."""
+    distance: Distance = "cross_entropy"
+    """What consistency is: of the distributions over the keys (cross_entropy, kl), or of embeddings (l1, cosine)."""
     teacher_temperature: float | None = None
-    """Temperature of the weaker view as teacher; None: the same as the student's."""
+    """Temperature of the teacher in each consistency term; None: `temperature`."""
+    student_temperature: float | None = None
+    """Temperature of the student in each consistency term; None: `temperature`."""
+    neighbours: int | None = None
+    """Queue keys that count in a consistency term, the nearest to the teacher; None: all."""
+    branch_weights: tuple[float, ...] | None = None
+    """Weight of each term above the weakest branch; None: all the same, with a sum of 1."""
+    strong_keys: float = 0.0
+    """Share of the queue's keys that are made from the strongest view."""
+    second_queue: bool = False
+    """Keep keys of the strongest view in a queue of their own, by which the last consistency term is measured."""
     momentum: float | None = 0.999
     """Share of the key encoder that stays at a step; None: 1 - 60 / steps, within [0.9, 0.996]."""
     momentum_schedule: Literal["constant", "cosine"] = "constant"
     """Keep the momentum, or raise it to 0.999 along a cosine."""
     mining_epoch: int | None = 150
     """Epochs after which nearest neighbours in the queue count as positives; None: never."""
+    mining_top: int = 1
+    """Neighbours that each branch names once they count."""
     mask_own: bool = False
     """Leave a clip's own earlier keys out of its negatives (needed when the queue spans an epoch)."""
     optimiser: Literal["sgd", "adamw"] = "sgd"
@@ -108,7 +126,7 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         self._check("batch_size", self.batch_size >= 2, "at least 2, for batch norm has nothing to do with one clip")
         self._check("seed", 0 <= self.seed < 2**63, "a whole number from 0 to 2**63 - 1")
-        for name in ("epochs", "least_steps", "branches", "frames", "channels", "features", "projection"):
+        for name in ("epochs", "least_steps", "branches", "frames", "channels", "features", "projection", "mining_top"):
             self._check(name, getattr(self, name) >= 1, "at least 1")
         for name in ("temperature", "lr"):
             self._check(name, getattr(self, name) > 0, "above 0")
@@ -116,12 +134,17 @@ class PretrainConfig:
             self._check(name, 0 <= getattr(self, name) < 1, "within [0, 1)")
         for name in ("weight_decay", "knn_every", "save_minutes"):
             self._check(name, getattr(self, name) >= 0, "at least 0")
-        for name in ("teacher_temperature", "clip_gradient"):
+        for name in ("teacher_temperature", "student_temperature", "clip_gradient"):
             self._check(name, getattr(self, name) is None or getattr(self, name) > 0, "above 0, or None")
-        for name in ("queue_size", "mining_epoch"):
+        for name in ("queue_size", "mining_epoch", "neighbours"):
             self._check(name, getattr(self, name) is None or getattr(self, name) >= 1, "at least 1, or None")
-        for name, wanted in _CHOICES.items():
-            self._check(name, getattr(self, name) in wanted, f"one of {', '.join(wanted)}")
+        for name, choices in _CHOICES.items():
+            self._check(name, getattr(self, name) in choices, f"one of {', '.join(choices)}")
+        self._check("strong_keys", 0 <= self.strong_keys <= 1, "within [0, 1]")
+        weights = self.branch_weights
+        fits = weights is None or (len(weights) == self.branches - 1 and min(weights, default=0) >= 0)
+        wanted = f"None, or {self.branches - 1} numbers of at least 0, one for each branch above the first"
+        self._check("branch_weights", fits, wanted)
         self._check("momentum", self.momentum is None or 0 <= self.momentum <= 1, "within [0, 1], or None")
 
     def _check(self, name: str, good: bool, wanted: str) -> None:

@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 
 from torch import Tensor, nn
@@ -25,11 +25,13 @@ class Outcome:
         losses: "loss", which is minimised, and its terms; scalars, of this rank's clips, in a fixed order.
         watched: what is only looked at; see `Method.WATCHED`.
         keys: (B, D) of the whole batch, to remember after the step; None for a method without a queue.
+        strong_keys: (B, D) of its strongest view, for a second queue.
     """
 
     losses: dict[str, Tensor]
     watched: dict[str, Tensor]
-    keys: Tensor | None = field(default=None)
+    keys: Tensor | None = None
+    strong_keys: Tensor | None = None
 
 
 class Method(nn.Module, ABC):

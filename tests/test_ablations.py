@@ -1,0 +1,78 @@
+"""Every setting of an ablation trains: no number that is not finite, in 32 bit and in bfloat16."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hiclr.errors import InputError
+from hiclr.pretraining import PretrainConfig, build_model
+from hiclr.pretraining.methods import HiCLR
+from hiclr.runs import load_run
+from hiclr.skeleton import NTU_25
+from tests.test_pretraining import TINY, clips, train
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "one branch": {"branches": 1},
+    "two branches": {"branches": 2},
+    "reversed": {"direction": "strong_to_weak"},
+    "symmetric": {"direction": "symmetric"},
+    "every branch with the key": {"direction": "none"},
+    "kl": {"distance": "kl", "teacher_temperature": 0.05, "student_temperature": 0.1},
+    "l1": {"distance": "l1", "branch_weights": (5.0, 5.0)},
+    "cosine": {"distance": "cosine", "direction": "symmetric"},
+    "neighbours": {"neighbours": 4},
+    "strong keys": {"strong_keys": 0.5},
+    "second queue": {"second_queue": True},
+    "mining": {"mining_epoch": 1, "mining_top": 2},
+}
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16-mixed"])
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_a_setting_trains_two_epochs(tmp_path: Path, settings: dict[str, Any], precision: Any) -> None:
+    config = replace(TINY, epochs=2, knn_every=0, precision=precision, **settings)
+    run = train(tmp_path / "run", config)
+    rows = run.metrics()
+    assert len(rows) == 2
+    numbers = [value for row in rows for value in row.values() if isinstance(value, float)]
+    assert torch.tensor(numbers).isfinite().all()
+    latest = load_run(run.path).latest()
+    assert latest is not None
+    assert all(torch.isfinite(value.float()).all() for value in latest[0]["model"].values())
+
+
+def test_strong_keys_take_their_share_of_the_queue() -> None:
+    config = replace(TINY, strong_keys=0.25)
+    model = build_model(config, NTU_25, 24)
+    assert isinstance(model, HiCLR)
+
+    class Drawn:
+        draws = torch.Generator().manual_seed(0)
+
+    weak, strong = torch.zeros(8, 2), torch.ones(8, 2)
+    kept = model._remembered(Drawn(), weak, strong)  # type: ignore[arg-type]
+    assert kept[:, 0].sum() == 2
+    assert torch.equal(kept[:, 0], kept[:, 1])
+
+
+def test_a_second_queue_fills_beside_the_first_and_is_saved(tmp_path: Path) -> None:
+    run = train(tmp_path / "run", replace(TINY, epochs=1, second_queue=True), clips())
+    latest = load_run(run.path).latest()
+    assert latest is not None
+    state = latest[0]["model"]
+    assert state["strong_queue.filled"] == state["queue.filled"] > 0
+    assert not torch.equal(state["strong_queue.keys"], state["queue.keys"])
+    assert torch.equal(state["strong_queue.ids"], state["queue.ids"])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"branch_weights": (1.0,)}, {"branch_weights": (1.0, -1.0)}, {"strong_keys": 1.5}, {"neighbours": 0},
+     {"student_temperature": 0.0}, {"direction": "up"}, {"distance": "l2"}],
+)  # fmt: skip
+def test_settings_that_cannot_be_meant_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        PretrainConfig(**wrong)
