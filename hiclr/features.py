@@ -215,7 +215,7 @@ def _cached(
         "preprocess": asdict(preprocess_of(config)),
         "stream": config.stream,
         "persons": config.persons,
-        "view": None if view is None else [config.views, config.branches, view, config.seed],
+        "view": None if view is None else [views_of(config, clips.layout).code(), view, config.seed],
         "code": _code_digest(),
     }
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -16,6 +16,7 @@ from torch import Generator, Tensor
 
 import hiclr.augmentations as room
 from hiclr.augmentations import (
+    RECIPES,
     VIEWS,
     AxisMask,
     Blur,
@@ -25,8 +26,8 @@ from hiclr.augmentations import (
     GrowingViews,
     JointMask,
     Mirror,
-    MixesClips,
     Noise,
+    OneOf,
     Op,
     Params,
     PoseMix,
@@ -37,6 +38,7 @@ from hiclr.augmentations import (
     TemporalCrop,
     Yaw,
     adain_views,
+    arrange,
     code,
     mean_pose,
     paper_views,
@@ -44,10 +46,11 @@ from hiclr.augmentations import (
     small_views,
     transfer_statistics,
 )
+from hiclr.augmentations.choosing import mixes_clips
 from hiclr.datasets import SkeletonSet
 from hiclr.datasets.streams import motion, to_stream
 from hiclr.errors import InputError
-from hiclr.pretraining import PretrainConfig
+from hiclr.pretraining import PretrainConfig, views_of
 from hiclr.skeleton import BANDAI_21, LAYOUTS, NTU_25
 
 JOINTS = NTU_25.num_joints
@@ -73,6 +76,7 @@ OPS: list[Op] = [
     SkeleAdaIN("V", rolled=True),
     Exaggerate(),
     PoseMix(),
+    OneOf([JointMask(), (JointMask(0.2), SkeleAdaIN())]),
 ]
 RELEASED: list[Op] = [Noise(everybody=True), JointMask(value=0.5, everybody=True), SkeleAdaIN(everybody=True)]
 
@@ -175,10 +179,10 @@ def test_one_draw_is_continuous_in_strength(op: Op):
 @every
 def test_strength_keeps_the_direction(op: Op):
     x = clips()
-    whole, half = drawn(op, x), drawn(op, x, 0.5)
+    whole, half = ({key.split(".")[-1]: value for key, value in drawn(op, x, s).items()} for s in (1.0, 0.5))
     if isinstance(op, Exaggerate):  # what strength scales is the logarithm of the factor
         whole, half = ({"degrees": params["factor"].log()} for params in (whole, half))
-    still = [key for key in whole if key in ("on", "axis", "sigma", "partner")]
+    still = [key for key in whole if key in ("on", "axis", "sigma", "partner", "chosen")]
     assert all(torch.equal(whole[key], half[key]) for key in still)
     moved = dict.fromkeys(("degrees", "noise", "mask", "amount"), 0.0)
     moved |= {"start": x.shape[2] // 6 if isinstance(op, TemporalCrop) else 0, "kept": 1, "factor": 1}
@@ -190,7 +194,7 @@ def test_strength_keeps_the_direction(op: Op):
 
 @every
 def test_clips_of_a_batch_do_not_mix(op: Op):
-    if isinstance(op, MixesClips):
+    if mixes_clips(op):
         pytest.skip("it mixes clips by design")
     x = clips()
     params = drawn(op, x)
@@ -804,9 +808,83 @@ def test_recipes_fit_every_layout_and_number_of_branches(make: Any, layout: Any)
 
 def test_every_ladder_has_a_setting():
     (choices,) = (get_args(kind) for name, kind in get_type_hints(PretrainConfig).items() if name == "views")
-    assert set(choices) == set(VIEWS)
-    for name, wanted in (("released", paper_views(NTU_25, released=True)), ("adain", adain_views(NTU_25, 3))):
-        assert VIEWS[PretrainConfig(views=name).views](NTU_25, PretrainConfig().branches) == wanted
+    assert set(choices) == set(RECIPES) == set(VIEWS) - {"adain"}
+    for name in choices:
+        assert views_of(PretrainConfig(views=name), NTU_25) == VIEWS[name](NTU_25, 3)
+    assert views_of(PretrainConfig(strong=("adain", "mask"), branches=4), NTU_25) == adain_views(NTU_25, 4)
+    old = PretrainConfig(branches=4).to_dict() | {"views": "adain"}
+    del old["strong"]
+    assert views_of(PretrainConfig.from_dict(old), NTU_25) == adain_views(NTU_25, 4)
+
+
+def test_strong_sets_are_kinds_all_of_several_or_one_of_several():
+    def strong(*words: str, views: str = "paper") -> tuple[tuple[Op, ...], ...]:
+        return views_of(PretrainConfig(views=views, strong=words, branches=2 + len(words)), NTU_25).sets[2:]
+
+    mask, adain = JointMask(), SkeleAdaIN()
+    assert strong("mask", "adain") == ((mask,), (adain,))
+    assert strong("adain+mask") == ((adain, mask),)
+    assert strong("adain | adain + mask") == ((OneOf([adain, (adain, mask)]),),)
+    assert strong() == ()
+    rolled = SkeleAdaIN(rolled=True, everybody=True)
+    assert strong("adain", "mask", views="released") == ((rolled,), (JointMask(per_clip=False, everybody=True),))
+    assert strong("mask|adain", views="small") == ((OneOf([JointMask(0.2, per_frame=False), adain]),),)
+    with pytest.raises(InputError, match=r"strong must name mask, .*in 'mask\+blur' it names 'blur'"):
+        strong("mask+blur")
+
+
+def test_one_of_several_is_drawn_for_the_whole_batch():
+    x, op = clips(), OneOf([Note(1, True), [Note(2, True), Note(3, True)], Note(4, True)])
+    found = []
+    for seed in range(24):
+        params = drawn(op, x, seed=seed)
+        option = int(params["chosen"][0])
+        assert params["chosen"].tolist() == [option] * len(x)
+        wanted = (x * 10 + 1, (x * 10 + 2) * 10 + 3, x * 10 + 4)[option]
+        assert torch.equal(op.apply(x, params), wanted)
+        found.append(option)
+    assert set(found) == {0, 1, 2}
+    for options in ([JointMask()], [JointMask(), Shear()]):
+        with pytest.raises(InputError, match="two options or more, all of which act on the stream"):
+            OneOf(options)
+
+
+def test_sets_are_added_in_any_order_and_several_at_once():
+    a, b, c = [Note(1)], [Note(2), Note(3)], [Note(4)]
+
+    def chains(views: GrowingViews) -> list[list[int]]:
+        return [[op.digit for op in views.chain(view)] for view in range(len(views))]  # type: ignore[attr-defined]
+
+    whole = arrange([a, b, c], 3)
+    assert (chains(whole), whole.names) == ([[1], [1, 2, 3], [1, 2, 3, 4]], ("basic", "normal", "strong"))
+    disordered = arrange([a, b, c], 2, order=(2, 0, 1))
+    assert (chains(disordered), disordered.names) == ([[4], [4, 1]], ("strong", "basic"))
+    plain = arrange([a, b, c], 1, merge=(3,))
+    assert (chains(plain), plain.names) == ([[1, 2, 3, 4]], ("basic+normal+strong",))
+    without_normal = arrange([a, b, c], 1, order=(0, 2, 1), merge=(2,))
+    assert (chains(without_normal), without_normal.names) == ([[1, 4]], ("basic+strong",))
+    jump = arrange([a, b, c], 2, merge=(1, 2))
+    assert (chains(jump), jump.names) == ([[1], [1, 2, 3, 4]], ("basic", "normal+strong"))
+    apart = arrange([a, b, c], 1, merge=(2, 1), key_apart=True)
+    assert (chains(apart), list(apart.queries)) == ([[1, 2, 3], [1, 2, 3, 4]], [1])
+    assert list(whole.queries) == [0, 1, 2]
+    assert arrange([[]] * 6, 6).names == ("basic", "normal", "strong", "strongest", "strong 3", "strong 4")
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"order": (0, 1)}, r"order must hold each of 0..2 once, for 3 sets; it is \(0, 1\)"),
+        ({"order": (0, 1, 1)}, "each of 0..2 once"),
+        ({"merge": (2, 2)}, r"sum to at most 3, the sets; it is \(2, 2\)"),
+        ({"merge": (0, 3)}, "numbers from 1"),
+        ({"merge": (3,)}, "branches must be 1..1 with these views, got 3"),
+        ({"key_apart": True}, "branches must be 1..2 with these views, got 3"),
+    ],
+)
+def test_sets_that_cannot_be_arranged_are_sentences(more: dict[str, Any], words: str):
+    with pytest.raises(InputError, match=words):
+        views_of(PretrainConfig(**more), NTU_25)
 
 
 def test_skeleadain_is_the_strong_set_and_the_mask_above_it_stays_hidden():
@@ -837,10 +915,16 @@ def test_views_at_fault_are_sentences():
 
 
 @pytest.mark.parametrize(
-    "views", [paper_views(BANDAI_21, released=True), small_views(NTU_25, 2)], ids=["paper", "small"]
+    "views",
+    [
+        paper_views(BANDAI_21, released=True),
+        small_views(NTU_25, 2),
+        views_of(PretrainConfig(strong=("mask|adain+mask",), merge=(2, 1), branches=1, key_apart=True), NTU_25),
+    ],
+    ids=["paper", "small", "apart"],
 )
 def test_views_can_be_pasted(views: GrowingViews):
-    weaker = GrowingViews(views.sets, strengths=[0.5] * len(views))
+    weaker = GrowingViews(views.sets, views.names, [0.5] * len(views), views.first_query)
     assert eval(weaker.code(), vars(room) | {"LAYOUTS": LAYOUTS}) == weaker  # noqa: S307
     assert weaker != views
 

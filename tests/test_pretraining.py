@@ -17,6 +17,7 @@ import pytest
 import torch
 from torch import nn
 
+from hiclr.augmentations import GrowingViews
 from hiclr.datasets.base import SkeletonSet
 from hiclr.datasets.synthetic import synthetic
 from hiclr.errors import InputError
@@ -567,13 +568,29 @@ def test_a_few_epochs_learn_something(tmp_path: Path):
 
 
 def test_four_views_with_skeleadain_train_and_have_features(tmp_path: Path):
-    config = replace(TINY, epochs=1, views="adain", branches=4)
+    config = replace(TINY, epochs=1, views="paper", strong=("adain", "mask"), branches=4)
     run = train(tmp_path / "run", config)
     (row,) = rows(run)
     assert all(math.isfinite(row[f"consistency_{i}"]) for i in (1, 2, 3))
     found = features(load_run(run.path), clips())
     assert list(found.arrays) == ["clean", "basic", "normal", "strong", "strongest"]
     assert not np.array_equal(found.arrays["strong"], found.arrays["strongest"])
+
+
+def test_a_key_apart_is_weaker_than_every_query(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    config = replace(TINY, epochs=1, merge=(2, 1), key_apart=True, branches=1)
+    seen: list[tuple[str, int]] = []
+    healthy = GrowingViews.apply_view
+
+    def spy(views: GrowingViews, view: int, *rest: Any) -> Any:
+        seen.append((views.names[view], view))
+        return healthy(views, view, *rest)
+
+    monkeypatch.setattr(GrowingViews, "apply_view", spy)
+    run = train(tmp_path / "run", config)
+    assert seen[:2] == [("strong", 1), ("basic+normal", 0)]
+    assert set(rows(run)[0]) & {"info_nce", "consistency_1"} == {"info_nce"}
+    assert list(features(load_run(run.path), clips()).arrays) == ["clean", "basic+normal", "strong"]
 
 
 # --- what can be known before training --------------------------------------------------------------------------------

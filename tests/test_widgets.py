@@ -483,6 +483,11 @@ SAID = [
     (ops.SkeleAdaIN(), {"partner": torch.tensor([1]), "amount": 0.5 * ONE}, "50 % of another clip's style"),
     (ops.PoseMix(), {"partner": torch.tensor([1]), "amount": 0.5 * ONE}, "50 % of another clip's mean pose"),
     (ops.Exaggerate(), {"factor": 1.5 * ONE}, "movements × 1.50"),
+    (
+        ops.OneOf([ops.JointMask(), (ops.SkeleAdaIN("V"), ops.SkeleAdaIN())]),
+        {"chosen": torch.tensor([1]), "0.0.mask": torch.zeros(1, 1, 6), "1.0.amount": 0.5 * ONE, "1.1.amount": ONE},
+        "50 % of another clip's style; 100 % of another clip's style",
+    ),
     (Lift(), {"height": torch.tensor([0.5]), "many": torch.zeros(1, 9)}, "height 0.5"),
 ]
 

@@ -1,22 +1,26 @@
 """Augmentations: sample, then apply. A new one is one class in the right file and one line where it is used."""
 
 from hiclr.augmentations.base import MixesClips, Op, Params, Shape, code
-from hiclr.augmentations.growing import (
+from hiclr.augmentations.choosing import OneOf
+from hiclr.augmentations.growing import Draw, GrowingViews
+from hiclr.augmentations.masking import JointMask
+from hiclr.augmentations.mixing import SkeleAdaIN, transfer_statistics
+from hiclr.augmentations.posture import Exaggerate, PoseMix, mean_pose
+from hiclr.augmentations.recipes import (
+    RECIPES,
     VIEWS,
-    Draw,
-    GrowingViews,
+    Recipe,
     adain_views,
+    arrange,
     paper_views,
     released_views,
     small_views,
 )
-from hiclr.augmentations.masking import JointMask
-from hiclr.augmentations.mixing import SkeleAdaIN, transfer_statistics
-from hiclr.augmentations.posture import Exaggerate, PoseMix, mean_pose
 from hiclr.augmentations.spatial import AxisMask, Flip, Mirror, Noise, Rotate, Scale, Shear, Yaw, rotation_matrix
 from hiclr.augmentations.temporal import Blur, CropResize, TemporalCrop
 
 __all__ = [
+    "RECIPES",
     "VIEWS",
     "AxisMask",
     "Blur",
@@ -29,9 +33,11 @@ __all__ = [
     "Mirror",
     "MixesClips",
     "Noise",
+    "OneOf",
     "Op",
     "Params",
     "PoseMix",
+    "Recipe",
     "Rotate",
     "Scale",
     "Shape",
@@ -40,6 +46,7 @@ __all__ = [
     "TemporalCrop",
     "Yaw",
     "adain_views",
+    "arrange",
     "code",
     "mean_pose",
     "paper_views",

@@ -125,6 +125,8 @@ def code(value: object) -> str:
     """An augmentation as Python that makes it again: only what differs from its defaults is written."""
     if isinstance(value, Layout):
         return f"LAYOUTS[{value.name!r}]" if LAYOUTS.get(value.name) == value else repr(value)
+    if isinstance(value, tuple):
+        return f"({', '.join(map(code, value))},)" if value else "()"
     if not is_dataclass(value):
         return repr(value)
     changed = [f for f in fields(value) if not _same(getattr(value, f.name), f.default)]

@@ -8,7 +8,6 @@ import torch
 from torch import Generator, Tensor
 
 from hiclr.augmentations import GrowingViews
-from hiclr.augmentations.base import MixesClips
 from hiclr.augmentations.growing import Draw
 from hiclr.errors import InputError
 from hiclr.pretraining.epoch import Epoch
@@ -38,11 +37,6 @@ class Source:
     ranks: Ranks
     autocast: Callable[[], AbstractContextManager[None]]
     seed: int
-
-    @property
-    def mixes(self) -> bool:
-        """Whether an augmentation takes something from another clip of the batch."""
-        return any(isinstance(op, MixesClips) for ops in self.views.sets for op in ops)
 
 
 class Batch:
@@ -92,26 +86,32 @@ class Batch:
         clips = self._clips[self._rows.to(self._clips.device)] if self._mixed else self._clips
         return self.source.stream(clips)
 
-    def query(self, view: int) -> Tensor:
-        """(n, 3, T, V, M) this rank's clips in one of the views, weakest first; the same draw at every call."""
+    @property
+    def count(self) -> int:
+        """How many query views there are."""
+        return len(self.source.views.queries)
+
+    def query(self, branch: int) -> Tensor:
+        """(n, 3, T, V, M) this rank's clips in one of the query views, weakest first; the same draw at every call."""
+        view = self.source.views.queries[branch]
         return self._view(view, self._clips, self._draws[view], self._rows)
 
     def queries(self) -> list[Tensor]:
-        """Every view."""
-        return [self.query(view) for view in range(len(self.source.views))]
+        """Every query view."""
+        return [self.query(branch) for branch in range(self.count)]
 
-    def branch(self, embed: Callable[[Tensor], Tensor], view: int) -> Tensor:
-        """What `embed` makes of one view of this rank's clips."""
-        return embed(self.query(view))
+    def branch(self, embed: Callable[[Tensor], Tensor], branch: int) -> Tensor:
+        """What `embed` makes of one query view of this rank's clips."""
+        return embed(self.query(branch))
 
     def branches(self, embed: Callable[[Tensor], Tensor], joint: bool = False) -> list[Tensor]:
-        """Embeddings (n, D) of every view, weakest first.
+        """Embeddings (n, D) of every query view, weakest first.
 
         One forward each, so that batch-norm statistics are per view as in the release, unless they are to be joint.
         """
         if not joint:
-            return [self.branch(embed, view) for view in range(len(self.source.views))]
-        return list(embed(torch.cat(self.queries())).chunk(len(self.source.views)))
+            return [self.branch(embed, branch) for branch in range(self.count)]
+        return list(embed(torch.cat(self.queries())).chunk(self.count))
 
     @torch.no_grad()
     def keys(self, embed: Callable[[Tensor], Tensor], view: int = 0) -> Tensor:
@@ -122,7 +122,7 @@ class Batch:
 
         Args:
             embed: (n, 3, T, V, M) -> (n, D).
-            view: which one; -1 is the strongest.
+            view: its number in the ladder, in which the keys' own may stand below all queries; -1 is the strongest.
         """
         view = view % len(self.source.views)
         draw = self.source.views.draw_view(view, self._shape, self._epoch.draws["keys"])
@@ -147,7 +147,7 @@ class Batch:
 
     @property
     def _mixed(self) -> bool:
-        return self.ranks.size > 1 and self.source.mixes
+        return self.ranks.size > 1 and self.source.views.mixes_clips
 
     def _key_order(self) -> Tensor:
         """Which rows of a batch are encoded as keys by which rank."""

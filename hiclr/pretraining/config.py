@@ -32,9 +32,18 @@ class PretrainConfig:
     """How is learned: HiCLR (with one branch SkeletonCLR)."""
     branches: int = 3
     """Number of query views, from weakest to strongest; 1 is SkeletonCLR."""
-    views: Literal["paper", "released", "adain", "small"] = "paper"
-    """Which augmentations make the views: the paper's; the paper's with the release's quirks; with SkeleAdaIN as the
-    strong set and the joint mask as a fourth (branches 4); or those for small sets."""
+    views: Literal["paper", "released", "small"] = "paper"
+    """Which augmentations make the sets: the paper's; the paper's with the release's quirks; or those for small sets.
+    Set 0 is the basic one, set 1 the normal one, the strong ones follow."""
+    strong: tuple[str, ...] = ("mask",)
+    """The strong sets, above the normal one: for each a kind (mask or adain), or several joined by "+" (all of them) or
+    by "|" (one of them, drawn at each step). adain mask with 4 branches is a ladder of four."""
+    order: tuple[int, ...] | None = None
+    """Numbers of the sets in the order in which the views add them, each once (0 2 1, say): a disordered ladder."""
+    merge: tuple[int, ...] = ()
+    """How many sets each view adds; one each when empty. 3 with one branch: all of three in plain contrast."""
+    key_apart: bool = False
+    """The weakest view is that of the keys alone; the query views are those above it."""
     stream: Literal["joint", "bone", "motion"] = "joint"
     """What the encoder sees: positions, vectors from the parent joint, or differences in time."""
     frames: int = 50
@@ -163,6 +172,8 @@ class PretrainConfig:
         if unknown:
             raise InputError(f"The settings hold fields this version does not know: {', '.join(unknown)}.")
         plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        if plain.get("views") == "adain":  # as runs of version 0.1 have it
+            plain |= {"views": "paper", "strong": ("adain", "mask")}
         return cls(**plain)
 
     def to_dict(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from hiclr.augmentations import VIEWS, GrowingViews
+from hiclr.augmentations import RECIPES, GrowingViews, arrange
 from hiclr.datasets.base import SkeletonSet
 from hiclr.datasets.doctor import diagnose_set
 from hiclr.datasets.preprocessing import Preprocess
@@ -85,9 +85,10 @@ def views_of(config: PretrainConfig, layout: Layout) -> GrowingViews:
     """The views that a run with these settings draws.
 
     Raises:
-        InputError: more branches than these views have.
+        InputError: an unknown strong kind, or sets that cannot be arranged like this; see `arrange`.
     """
-    return VIEWS[config.views](layout, config.branches)
+    sets = RECIPES[config.views](layout).sets(config.strong)
+    return arrange(sets, config.branches, config.order, config.merge, config.key_apart)
 
 
 def coordinate_scale(clips: SkeletonSet) -> float:

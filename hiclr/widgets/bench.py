@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from hiclr.augmentations import GrowingViews, JointMask, MixesClips, Op, Params
+from hiclr.augmentations import GrowingViews, JointMask, Op, Params
 from hiclr.datasets.base import SkeletonSet
 from hiclr.datasets.preprocessing import Preprocess
 from hiclr.datasets.streams import to_stream
@@ -220,7 +220,7 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
 
     def _load(self) -> None:
         rows = [self.clip.value]
-        if any(isinstance(op, MixesClips) for ops in self._growing.sets for op in ops):
+        if self._growing.mixes_clips:
             rows.append(self._partner(self.clip.value))
         x = self._set.clips(rows)
         self._clip = x if self._preprocess is None else self._preprocess.apply(x, self._layout)

@@ -14,6 +14,7 @@ from hiclr.augmentations import (
     JointMask,
     Mirror,
     Noise,
+    OneOf,
     Op,
     Params,
     PoseMix,
@@ -24,6 +25,7 @@ from hiclr.augmentations import (
     TemporalCrop,
     Yaw,
 )
+from hiclr.augmentations.choosing import own_params
 from hiclr.skeleton import Layout
 
 __all__ = ["words"]
@@ -156,3 +158,10 @@ def _(_: JointMask, mine: Params, __: int, layout: Layout) -> str:
 @_say.register
 def _(_: SkeleAdaIN, mine: Params, __: int, ___: Layout) -> str:
     return f"{_percent(mine['amount'])} of another clip's style"
+
+
+@_say.register
+def _(op: OneOf, mine: Params, frames: int, layout: Layout) -> str:
+    chosen = int(mine["chosen"])
+    said = [_say(part, own_params(mine, start), frames, layout) for i, start, part in op.parts() if i == chosen]
+    return "; ".join(said)
