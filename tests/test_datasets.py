@@ -34,6 +34,7 @@ from hiclr.datasets import (
 )
 from hiclr.datasets.base import MappedRows
 from hiclr.errors import InputError
+from hiclr.pretraining import PretrainConfig
 from hiclr.skeleton import KINECT_20_SDK, NTU_25, Layout, find_pairs, match_layout
 
 
@@ -664,10 +665,31 @@ def test_streams_by_hand():
     assert motion(x)[0, 0, :, 0, 0].tolist() == [1, 2, 0]
     layout = Layout("two", ("a", "b"), (0, 0), (), 0)
     assert torch.equal(to_stream(x, "bone", layout), bones(x, [0, 0]))
-    with pytest.raises(InputError, match="joint, bone or motion"):
+    with pytest.raises(InputError, match="joint, bone, motion, joint-motion, bone-motion"):
         to_stream(x, "colour", layout)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="2 joints"):
         bones(x, [0, 0, 1])
+
+
+def test_the_motion_of_bones_is_the_way_of_a_bone_in_time():
+    layout = Layout("stick", ("root", "tip"), (0, 0), (), 0)
+    x = torch.zeros(1, 3, 4, 2, 2)
+    x[0, 0, :, 0, 0] = torch.tensor([1.0, 2.0, 4.0, 4.0])  # root, first person
+    x[0, 0, :, 1, 0] = torch.tensor([2.0, 4.0, 7.0, 7.5])  # tip: the bone is 1, 2, 3, 3.5
+    x[0, 1, :2, :, 1] = 1.0  # the second person, both joints at one place, leaves after two frames
+    seen = to_stream(x, "bone-motion", layout)
+    assert seen[0, 0, :, 1, 0].tolist() == [1, 1, 0.5, 0]
+    assert not seen[0, 0, :, 0, 0].any() and not seen[..., 1].any()
+    torch.testing.assert_close(seen[..., :1], motion(bones(x, layout.parents))[..., :1])
+    assert torch.equal(to_stream(x, "joint-motion", layout), motion(x))
+    assert torch.equal(to_stream(x, "motion", layout), motion(x))
+
+
+def test_a_run_on_joint_motion_is_a_run_on_motion():
+    assert PretrainConfig(stream="joint-motion") == PretrainConfig(stream="motion")
+    assert PretrainConfig.from_dict(PretrainConfig(stream="bone-motion").to_dict()).stream == "bone-motion"
+    with pytest.raises(InputError, match="joint, bone, motion"):
+        PretrainConfig(stream="colour")  # type: ignore[arg-type]
 
 
 def test_words_are_numbered_as_the_given_classes_are():

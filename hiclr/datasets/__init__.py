@@ -15,13 +15,14 @@ from hiclr.datasets.reading import FROM_ONE, check_no_set_inside
 from hiclr.datasets.saving import clear_leftovers, save_set
 from hiclr.datasets.scratch import half_made
 from hiclr.datasets.skipped import shortened
-from hiclr.datasets.streams import Stream, bones, motion, to_stream
+from hiclr.datasets.streams import STREAMS, Stream, bones, motion, to_stream
 from hiclr.datasets.synthetic import synthetic
 from hiclr.errors import InputError
 
 __all__ = [
     "RELEASED",
     "RELEASED_CODE",
+    "STREAMS",
     "Preprocess",
     "SkeletonSet",
     "Stream",

@@ -1,7 +1,7 @@
-"""Streams: what of the positions an encoder sees. Joint, bone or motion."""
+"""Streams: what of the positions an encoder sees. Joints, bones, and the motion of either."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -10,9 +10,12 @@ from hiclr.datasets.preprocessing import presence
 from hiclr.errors import InputError
 from hiclr.skeleton import Layout
 
-__all__ = ["Stream", "bones", "motion", "to_stream"]
+__all__ = ["STREAMS", "Stream", "bones", "motion", "to_stream"]
 
-Stream = Literal["joint", "bone", "motion"]
+Stream = Literal["joint", "bone", "motion", "joint-motion", "bone-motion"]
+"""Names as in the field; "joint-motion" is another name of "motion"."""
+
+STREAMS: tuple[Stream, ...] = get_args(Stream)
 
 
 def bones(x: Tensor, parents: Sequence[int] | Tensor) -> Tensor:
@@ -58,15 +61,18 @@ def motion(x: Tensor) -> Tensor:
 
 
 def to_stream(x: Tensor, stream: Stream, layout: Layout) -> Tensor:
-    """(N, 3, T, V, M) positions -> the stream, same shape.
+    """(N, 3, T, V, M) positions -> the stream, same shape, by the layout's parents.
+
+    The motion of bones is made from the motion of joints, which is the same difference and still knows from the
+    positions who is there.
 
     Raises:
         InputError: no such stream.
+
+    Source: "joint-motion" and "bone-motion" as in MS-AAGCN (arXiv 1912.06971).
     """
-    if stream == "joint":
-        return x
-    if stream == "bone":
-        return bones(x, layout.parents)
-    if stream == "motion":
-        return motion(x)
-    raise InputError(f"stream must be joint, bone or motion, got {stream!r}.")
+    if stream not in STREAMS:
+        raise InputError(f"stream must be one of {', '.join(STREAMS)}; it is {stream!r}.")
+    if stream.endswith("motion"):
+        x = motion(x)
+    return bones(x, layout.parents) if stream.startswith("bone") else x

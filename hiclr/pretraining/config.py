@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from hiclr.datasets.preprocessing import Centre, Turn
+from hiclr.datasets.streams import Stream
 from hiclr.errors import InputError
 from hiclr.losses import Direction, Distance
 
@@ -44,8 +45,9 @@ class PretrainConfig:
     """How many sets each view adds; one each when empty. 3 with one branch: all of three in plain contrast."""
     key_apart: bool = False
     """The weakest view is that of the keys alone; the query views are those above it."""
-    stream: Literal["joint", "bone", "motion"] = "joint"
-    """What the encoder sees: positions, vectors from the parent joint, or differences in time."""
+    stream: Stream = "joint"
+    """What the encoder sees: positions, vectors from the parent joint, or the differences in time of either
+    (joint-motion is another name of motion)."""
     frames: int = 50
     """Frames that the valid part of each clip is resampled to."""
     centre: Centre = "person"
@@ -133,6 +135,8 @@ class PretrainConfig:
     """auto (the GPU where there is one), cpu, cuda, cuda:1, mps."""
 
     def __post_init__(self) -> None:
+        if self.stream == "joint-motion":
+            object.__setattr__(self, "stream", "motion")  # one name for one thing: a run goes on under either
         self._check("batch_size", self.batch_size >= 2, "at least 2, for batch norm has nothing to do with one clip")
         self._check("seed", 0 <= self.seed < 2**63, "a whole number from 0 to 2**63 - 1")
         for name in ("epochs", "least_steps", "branches", "frames", "channels", "features", "projection", "mining_top"):
