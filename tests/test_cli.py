@@ -110,7 +110,7 @@ def test_the_version_is_the_packages():
 
 def test_help_names_every_command_and_every_setting_with_the_presets_default():
     text = inside("--help").stdout
-    assert all(name in text for name in ("prepare", "doctor", "pretrain", "evaluate", "embed"))
+    assert all(name in text for name in ("prepare", "doctor", "pretrain", "evaluate", "embed", "fuse"))
     text = inside("pretrain", "--preset", "paper", "--help").stdout
     for name in PretrainConfig().to_dict():
         assert f"--{name.replace('_', '-')}" in text

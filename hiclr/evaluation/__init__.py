@@ -2,8 +2,9 @@
 
 from hiclr.evaluation.clusters import Embedding, clamp_perplexity, neighbour_purity, silhouette, tsne
 from hiclr.evaluation.floors import chance, random_features, raw_coordinates, raw_nearest
+from hiclr.evaluation.fusion import Scores, choose_weights, evaluate_fusion, fuse, fusion_table
 from hiclr.evaluation.knn import knn_accuracy, knn_predict, nearest
-from hiclr.evaluation.linear import converged, linear_probe, rank_classes, top_k_accuracy
+from hiclr.evaluation.linear import class_scores, converged, linear_probe, rank_classes, top_k_accuracy
 from hiclr.evaluation.report import NOT_KEPT, PROTOCOLS, Part, evaluate, interval, results_path, table
 
 __all__ = [
@@ -11,10 +12,16 @@ __all__ = [
     "PROTOCOLS",
     "Embedding",
     "Part",
+    "Scores",
     "chance",
+    "choose_weights",
     "clamp_perplexity",
+    "class_scores",
     "converged",
     "evaluate",
+    "evaluate_fusion",
+    "fuse",
+    "fusion_table",
     "interval",
     "knn_accuracy",
     "knn_predict",

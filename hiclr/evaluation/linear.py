@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from hiclr.errors import InputError
 from hiclr.evaluation.knn import check_finite
 
-__all__ = ["converged", "linear_probe", "rank_classes", "top_k_accuracy"]
+__all__ = ["class_scores", "converged", "linear_probe", "rank_classes", "top_k_accuracy"]
 
 PENALTY = 1.0  # scikit-learn's C, its default
 MAX_ITERATIONS = 1000
@@ -63,14 +63,20 @@ def converged(probe: Pipeline) -> bool:
     return bool(np.max(probe["classify"].n_iter_) < MAX_ITERATIONS)
 
 
+def class_scores(probe: Pipeline, x: NDArray[Any]) -> NDArray[np.float64]:
+    """Scores (n, C') of the classes that have training clips, in the order of `probe.classes_`; higher is likelier.
+
+    Logits of the softmax over classes; of two classes minus and plus the one score that there is.
+    """
+    check_finite(x, "test features")
+    scores = np.asarray(probe.decision_function(x), dtype=np.float64)
+    return np.stack([-scores, scores], axis=1) if scores.ndim == 1 else scores
+
+
 def rank_classes(probe: Pipeline, x: NDArray[Any]) -> NDArray[np.int64]:
     """Classes (n, C') by falling score; C' are the classes that have training clips, equal scores by lowest class."""
-    check_finite(x, "test features")
-    scores = np.asarray(probe.decision_function(x))
-    if scores.ndim == 1:  # two classes: one score, of the second
-        scores = np.stack([-scores, scores], axis=1)
-    order = np.argsort(-scores, axis=1, kind="stable")
-    return np.asarray(probe["classify"].classes_[order], dtype=np.int64)
+    order = np.argsort(-class_scores(probe, x), axis=1, kind="stable")
+    return np.asarray(probe.classes_[order], dtype=np.int64)
 
 
 def top_k_accuracy(ranked: NDArray[np.int64], y: NDArray[np.int64], k: int) -> float:

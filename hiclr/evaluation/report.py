@@ -20,7 +20,7 @@ from hiclr.evaluation.linear import converged, linear_probe, rank_classes, top_k
 from hiclr.features import features
 from hiclr.runs import Run, environment, write_json
 
-__all__ = ["NOT_KEPT", "PROTOCOLS", "Part", "evaluate", "interval", "results_path", "table"]
+__all__ = ["NOT_KEPT", "PROTOCOLS", "Part", "evaluate", "interval", "reading_notes", "results_path", "table"]
 
 NOT_KEPT = "This answer is not kept in the run folder"
 KNN = (1, 20)
@@ -106,7 +106,7 @@ def evaluate(
     if latest is None:
         raise InputError(f"{run.path} holds no checkpoint yet; pretrain first.")
     seed = int(run.config.get("seed", 0))
-    notes = _notes(run, clips, train, latest[1])
+    notes = reading_notes(run, clips, train, latest[1])
 
     def measure(x: NDArray[np.float32], say: list[str]) -> dict[str, dict[str, float]]:
         part = Part(x[train], clips.y[train], x[test], clips.y[test], clips.num_classes)
@@ -181,7 +181,7 @@ def _known(protocols: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(protocols))
 
 
-def _notes(run: Run, clips: SkeletonSet, train: Ids, epoch: int) -> list[str]:
+def reading_notes(run: Run, clips: SkeletonSet, train: Ids, epoch: int) -> list[str]:
     """What a reader of the numbers must know."""
     notes = []
     if clips.synthetic:

@@ -10,7 +10,7 @@ from hiclr.errors import InputError
 from hiclr.pretraining.config import PretrainConfig
 from hiclr.pretraining.schedule import derive
 
-__all__ = ["Feed", "watch_split"]
+__all__ = ["Feed", "held_out", "watch_split"]
 
 _RESIDENT_BYTES = 10**9  # on a CPU, whose memory others want too
 _RESIDENT_SHARE = 0.25  # of a GPU's free memory: NTU RGB+D 120 at 50 frames takes 3.4 GB
@@ -84,15 +84,18 @@ def watch_split(train: SkeletonSet, config: PretrainConfig) -> tuple[Ids, Ids, I
     watches a run on clips it trains on, and is no estimate of accuracy on new ones.
     """
     generator = derive(config.seed, "monitor")
-    share = config.holdout or _MONITOR_SHARE
-    subject = train.ids.get("subject")
-    if subject is not None and len(np.unique(subject)) > 1:
-        out = np.isin(subject, _some_subjects(subject, share, generator))
-    else:
-        out = _stratified(train.y, share, generator)
+    out = held_out(train, config.holdout or _MONITOR_SHARE, generator)
     inside, outside = np.flatnonzero(~out), np.flatnonzero(out)
     trained = inside if config.holdout else np.arange(len(train))
     return trained, _some(inside, generator), _some(outside, generator)
+
+
+def held_out(train: SkeletonSet, share: float, generator: torch.Generator) -> np.ndarray:
+    """(N,) bool: whole subjects that hold this share of the clips, where subjects are known, else a stratified draw."""
+    subject = train.ids.get("subject")
+    if subject is not None and len(np.unique(subject)) > 1:
+        return np.isin(subject, _some_subjects(subject, share, generator))
+    return _stratified(train.y, share, generator)
 
 
 def _some(indices: Ids, generator: torch.Generator) -> Ids:

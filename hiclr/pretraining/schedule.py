@@ -11,7 +11,9 @@ from hiclr.pretraining.config import PretrainConfig
 
 __all__ = ["batch_size", "derive", "key_momentum", "learning_rate", "mining", "queue_size"]
 
-Purpose = Literal["weights", "method", "shuffle", "queries", "keys", "key order", "dropout", "monitor", "features"]
+Purpose = Literal[
+    "weights", "method", "shuffle", "queries", "keys", "key order", "dropout", "monitor", "features", "fusion"
+]
 
 _LAST_MOMENTUM = 0.999
 
