@@ -4,6 +4,7 @@ import math
 import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from hiclr.encoders import (
     DSTA,
     STGCN,
     TCN,
+    Persons,
     hops_from,
     linear_head,
     load_released,
@@ -438,3 +440,16 @@ def test_strided_shortcuts_do_not_corrupt_memory() -> None:
         "for _ in range(20):\n    net(torch.randn(8, 3, 16, 25, 1)).sum().backward()\n"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("kind", "persons"), [(STGCN, "present"), (DSTA, "present"), (TCN, "present"), (TCN, "all")])
+def test_an_exported_encoder_gives_the_same_features_for_any_number_of_clips(kind: Any, persons: Persons) -> None:
+    torch.manual_seed(0)
+    encoder = kind(NTU_25, channels=4, features=128 if kind is STGCN else 8, persons=persons).eval()
+    x = clips(5, persons=2)
+    x[1, ..., 1] = 0  # one person
+    x[2] = 0  # nobody
+    program = torch.export.export(encoder, (x[:3],), dynamic_shapes={"x": {0: torch.export.Dim("clips")}}).module()
+    with torch.no_grad():
+        for some in (x, x[:3], x[1:2]):
+            torch.testing.assert_close(program(some), encoder(some), rtol=1e-4, atol=1e-5)

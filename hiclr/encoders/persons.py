@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor, nn
 
 from hiclr.encoders.initial import Init
@@ -33,6 +34,9 @@ def mean_over_persons(encode: Callable[[Tensor], Tensor], x: Tensor, persons: Pe
         return encode(rows).view(clips, people, -1).mean(dim=1)
     present = x.ne(0).flatten(1, 3).any(dim=1)  # (N, M)
     present[:, 0] |= ~present.any(dim=1)
+    if torch.compiler.is_exporting():  # no shape may depend on the data there: all are encoded, the absent not counted
+        everybody = encode(rows).view(clips, people, -1) * present[..., None]
+        return everybody.sum(dim=1) / present.sum(dim=1, keepdim=True)
     kept = present.flatten().nonzero().squeeze(1)
     encoded = encode(rows.index_select(0, kept))
     # written to their own slots, then summed: the order of additions is fixed on every device
