@@ -16,6 +16,7 @@ from hiclr.encoders import (
     STGCN,
     TCN,
     Persons,
+    SkeletonEncoder,
     hops_from,
     linear_head,
     load_released,
@@ -453,3 +454,30 @@ def test_an_exported_encoder_gives_the_same_features_for_any_number_of_clips(kin
     with torch.no_grad():
         for some in (x, x[:3], x[1:2]):
             torch.testing.assert_close(program(some), encoder(some), rtol=1e-4, atol=1e-5)
+
+
+# maps
+
+
+@pytest.mark.parametrize("network", [STGCN, DSTA, TCN])
+def test_the_features_are_the_mean_of_the_map(network: type[STGCN | DSTA | TCN]) -> None:
+    torch.manual_seed(0)
+    encoder, x = network(NTU_25, channels=4, features=12).eval(), clips(3)
+    x[0, ..., 1] = 0
+    joints = 1 if network is TCN else 25
+    assert encoder.has_map
+    assert encoder.feature_map(torch.randn(2, 18, 25, 3)).shape == (2, 12, 5, joints)
+    largest = encoder(x, lambda rows: encoder.feature_map(rows).amax(dim=(2, 3)))
+    alone = encoder(x[..., :1], lambda rows: encoder.feature_map(rows).amax(dim=(2, 3)))
+    torch.testing.assert_close(largest[0], alone[0])  # persons are met one by one, absent ones not at all
+    torch.testing.assert_close(encoder(x), encoder(x, lambda rows: encoder.feature_map(rows).mean(dim=(2, 3))))
+
+
+def test_an_encoder_without_a_map_says_so() -> None:
+    class Mean(SkeletonEncoder):
+        def encode(self, rows: Tensor) -> Tensor:
+            return rows.mean(dim=(1, 2))
+
+    encoder, x = Mean(NTU_25, 3, "present"), clips(2, persons=1)
+    assert not encoder.has_map
+    torch.testing.assert_close(encoder(x), x.mean(dim=(2, 3, 4)))

@@ -154,10 +154,9 @@ class DSTA(SkeletonEncoder):
         )
         initialise(self, init)
 
-    def encode(self, rows: Tensor) -> Tensor:
-        """(R, T, V, 3) one person per row -> (R, D)."""
-        h = self.lift(rows.permute(0, 3, 1, 2).contiguous())
+    def feature_map(self, rows: Tensor) -> Tensor:
+        """(R, T, V, 3) one person per row -> (R, D, ceil(T / 4), V)."""
+        h: Tensor = self.lift(rows.permute(0, 3, 1, 2).contiguous())
         for block in self.blocks:
             h = block(h)
-        pooled: Tensor = h.mean(dim=(2, 3))
-        return pooled
+        return h

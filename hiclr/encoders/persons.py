@@ -63,7 +63,7 @@ def check_sizes(channels: int, features: int, kernel: int, dropout: float, perso
 
 
 class SkeletonEncoder(nn.Module):
-    """(N, 3, T, V, M) -> (N, D); a subclass says in `encode` what is done with one person.
+    """(N, 3, T, V, M) -> (N, D); a subclass says what is done with one person: in `feature_map`, or else in `encode`.
 
     Args:
         layout: gives V.
@@ -75,12 +75,28 @@ class SkeletonEncoder(nn.Module):
         super().__init__()
         self.layout, self.features, self.persons = layout, features, persons
 
-    def encode(self, rows: Tensor) -> Tensor:
-        """(R, T, V, 3) one person per row -> (R, D)."""
+    @property
+    def has_map(self) -> bool:
+        """Whether there is a `feature_map`."""
+        return type(self).feature_map is not SkeletonEncoder.feature_map
+
+    def feature_map(self, rows: Tensor) -> Tensor:
+        """(R, T, V, 3) one person per row -> (R, D, T', V'), what the features are the mean of.
+
+        V' is 1 where the joints are mixed from the start.
+        """
         raise NotImplementedError
 
-    def forward(self, x: Tensor) -> Tensor:
+    def encode(self, rows: Tensor) -> Tensor:
+        """(R, T, V, 3) one person per row -> (R, D)."""
+        return self.feature_map(rows).mean(dim=(2, 3))
+
+    def forward(self, x: Tensor, per_person: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """(N, 3, T, V, M) positions in metres, absent persons zero -> (N, D) features.
+
+        Args:
+            x: the clips.
+            per_person: (R, T, V, 3) one person per row -> (R, E), in place of `encode`; then (N, E) comes out.
 
         Raises:
             InputError: x has another shape, or another V than the layout.
@@ -90,4 +106,4 @@ class SkeletonEncoder(nn.Module):
                 f"The encoder wants clips (N, 3, T, {self.layout.num_joints}, M) in the layout {self.layout.name!r}; "
                 f"it got {tuple(x.shape)}."
             )
-        return mean_over_persons(self.encode, x, self.persons)
+        return mean_over_persons(self.encode if per_person is None else per_person, x, self.persons)

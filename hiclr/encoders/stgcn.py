@@ -165,12 +165,11 @@ class STGCN(SkeletonEncoder):
         )
         initialise(self, init)
 
-    def encode(self, rows: Tensor) -> Tensor:
-        """(R, T, V, 3) one person per row -> (R, D)."""
+    def feature_map(self, rows: Tensor) -> Tensor:
+        """(R, T, V, 3) one person per row -> (R, D, ceil(T / 4), V)."""
         count, frames, joints, _ = rows.shape
-        h = self.norm(rows.reshape(count * frames, joints * 3)).view(count, frames, joints, 3)
+        h: Tensor = self.norm(rows.reshape(count * frames, joints * 3)).view(count, frames, joints, 3)
         h = h.permute(0, 3, 1, 2)  # (R, C, T, V), channels last in memory from here on
         for block in self.blocks:
             h = block(h, self.adjacency)
-        pooled: Tensor = h.mean(dim=(2, 3))
-        return pooled
+        return h

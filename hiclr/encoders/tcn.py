@@ -57,9 +57,9 @@ class TCN(SkeletonEncoder):
         self.layers = nn.Sequential(*layers[:-1])
         initialise(self, init)
 
-    def encode(self, rows: Tensor) -> Tensor:
-        """(R, T, V, 3) one person per row -> (R, D)."""
+    def feature_map(self, rows: Tensor) -> Tensor:
+        """(R, T, V, 3) one person per row -> (R, D, ceil(T / 4), 1): there is no joint to tell apart any more."""
         velocity = motion(rows.permute(0, 3, 1, 2)[..., None])[..., 0].permute(0, 2, 3, 1)
         h = torch.cat([rows, velocity], dim=3).flatten(2).transpose(1, 2)  # (R, 6V, T)
-        pooled: Tensor = self.layers(self.norm(h)).mean(dim=2)
-        return pooled
+        mapped: Tensor = self.layers(self.norm(h))
+        return mapped[..., None]
