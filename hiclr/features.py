@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 import hiclr
 from hiclr.datasets.base import Ids, SkeletonSet
+from hiclr.datasets.preprocessing import Preprocess
 from hiclr.datasets.streams import to_stream
 from hiclr.errors import InputError
 from hiclr.pretraining.config import PretrainConfig
@@ -102,6 +103,7 @@ def extract(
     view: int | None = None,
     seed: int = 0,
     device: str = "cpu",
+    preprocess: Preprocess | None = None,
 ) -> Array:
     """Encode every clip once, in eval mode and 32 bit.
 
@@ -112,6 +114,7 @@ def extract(
         view: None for clean clips, or the number of the view, 0 the weakest; then each clip gets one draw.
         seed: of the draws.
         device: where to compute.
+        preprocess: another than the settings name; it is applied to one chunk of clips after the other, in order.
 
     Returns:
         (N, D) float32, in the order of the set.
@@ -124,7 +127,7 @@ def extract(
         raise InputError(f"view must be None or 0..{len(names) - 1} ({', '.join(names)}); it is {view}.")
     keep_memory()
     where, training = pick_device(device), encoder.training
-    feed = Feed(clips, preprocess_of(config), where, resident=False)
+    feed = Feed(clips, preprocess or preprocess_of(config), where, resident=False)
     change = _change(config, clips.layout, view, seed)
     chunks = torch.split(torch.arange(len(clips)), _CHUNK)
     parts = []

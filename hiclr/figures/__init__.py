@@ -11,7 +11,7 @@ try:
 except ImportError as error:
     raise ImportError('Figures need matplotlib. Install it with: pip install "hiclr[notebooks]"') from error
 
-from hiclr.figures import curves, embeddings, evaluation, overview, skeletons, strength, style
+from hiclr.figures import curves, embeddings, evaluation, overview, robustness, skeletons, strength, style
 from hiclr.figures.style import Figure, class_colour, class_colours
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "embeddings",
     "evaluation",
     "overview",
+    "robustness",
     "skeletons",
     "strength",
     "style",

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Generator
@@ -12,10 +12,47 @@ from hiclr.pretraining.config import PretrainConfig
 __all__ = ["batch_size", "derive", "key_momentum", "learning_rate", "mining", "queue_size"]
 
 Purpose = Literal[
-    "weights", "method", "shuffle", "queries", "keys", "key order", "dropout", "monitor", "features", "fusion"
+    "weights",
+    "method",
+    "shuffle",
+    "queries",
+    "keys",
+    "key order",
+    "dropout",
+    "monitor",
+    "features",
+    "fusion",
+    "labels",
+    "damage",
+    "head",
 ]
+"""What draws are for; each has its own."""
 
 _LAST_MOMENTUM = 0.999
+
+
+class Paced(Protocol):
+    """What `learning_rate` reads of settings."""
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the run."""
+
+    @property
+    def lr(self) -> float:
+        """Highest learning rate."""
+
+    @property
+    def warmup(self) -> float:
+        """Share of all steps over which it rises."""
+
+    @property
+    def schedule(self) -> str:
+        """step or cosine."""
+
+    @property
+    def lr_steps(self) -> tuple[int, ...]:
+        """Epochs after which the step schedule divides by 10."""
 
 
 def batch_size(config: PretrainConfig, clips: int) -> int:
@@ -34,7 +71,7 @@ def queue_size(config: PretrainConfig, clips: int) -> int:
     return max(1, clips // 2 // batch) * batch
 
 
-def learning_rate(config: PretrainConfig, step: int, steps_per_epoch: int) -> float:
+def learning_rate(config: Paced, step: int, steps_per_epoch: int) -> float:
     """Learning rate of one step, counted from 0 over the whole run: linear warm-up, then step or cosine."""
     total = config.epochs * steps_per_epoch
     warm = round(config.warmup * total)
