@@ -219,7 +219,7 @@ def _cached(
         "stream": config.stream,
         "persons": config.persons,
         "view": None if view is None else [views_of(config, clips.layout).code(), view, config.seed],
-        "code": _code_digest(),
+        "code": code_digest(),
     }
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     path = run.path / "features" / f"{key[:32]}.npz"
@@ -251,7 +251,7 @@ def weights_digest(encoder: nn.Module) -> str:
 
 
 @cache
-def _code_digest() -> str:
+def code_digest() -> str:
     """SHA-256 of the source that turns clips into features: an edit makes every cached array miss."""
     home = Path(hiclr.__file__).parent
     rooms = [home / "skeleton.py", home / "datasets" / "preprocessing.py", home / "datasets" / "streams.py"]

@@ -135,7 +135,7 @@ def test_another_weight_clip_setting_or_code_misses_the_cache(
     other = replace_config(run, frames=8)
     features(other, data, views=["clean"], encoder=encoder)
     assert len(counted) == 4
-    monkeypatch.setattr(room, "_code_digest", lambda: "edited")
+    monkeypatch.setattr(room, "code_digest", lambda: "edited")
     features(run, data, views=["clean"], encoder=encoder)
     assert len(counted) == 5
 

@@ -2,6 +2,7 @@
 
 from hiclr.evaluation.clusters import Embedding, clamp_perplexity, neighbour_purity, silhouette, tsne
 from hiclr.evaluation.corruptions import CORRUPTIONS, Corruption, body_parts, drop_frames, swap_sides
+from hiclr.evaluation.finetune import fine_tune, finetune_text, semi_supervised
 from hiclr.evaluation.floors import chance, random_features, raw_coordinates, raw_nearest
 from hiclr.evaluation.fusion import Scores, choose_weights, evaluate_fusion, fuse, fusion_table
 from hiclr.evaluation.knn import knn_accuracy, knn_predict, nearest
@@ -9,14 +10,17 @@ from hiclr.evaluation.labels import RULES, Labelled, draw_labels
 from hiclr.evaluation.linear import class_scores, converged, linear_probe, rank_classes, top_k_accuracy
 from hiclr.evaluation.report import NOT_KEPT, PROTOCOLS, Part, evaluate, interval, results_path, table
 from hiclr.evaluation.robustness import measure_robustness, pool_robustness, robustness_text
+from hiclr.evaluation.supervised import RECIPES, FinetuneConfig
 
 __all__ = [
     "CORRUPTIONS",
     "NOT_KEPT",
     "PROTOCOLS",
+    "RECIPES",
     "RULES",
     "Corruption",
     "Embedding",
+    "FinetuneConfig",
     "Labelled",
     "Part",
     "Scores",
@@ -30,6 +34,8 @@ __all__ = [
     "drop_frames",
     "evaluate",
     "evaluate_fusion",
+    "fine_tune",
+    "finetune_text",
     "fuse",
     "fusion_table",
     "interval",
@@ -46,6 +52,7 @@ __all__ = [
     "raw_nearest",
     "results_path",
     "robustness_text",
+    "semi_supervised",
     "silhouette",
     "swap_sides",
     "table",
