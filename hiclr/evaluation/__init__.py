@@ -11,6 +11,7 @@ from hiclr.evaluation.linear import class_scores, converged, linear_probe, rank_
 from hiclr.evaluation.report import NOT_KEPT, PROTOCOLS, Part, evaluate, interval, results_path, table
 from hiclr.evaluation.robustness import measure_robustness, pool_robustness, robustness_text
 from hiclr.evaluation.supervised import RECIPES, FinetuneConfig
+from hiclr.evaluation.transfer import JointMap, carry, map_joints, transfer_to
 
 __all__ = [
     "CORRUPTIONS",
@@ -21,10 +22,12 @@ __all__ = [
     "Corruption",
     "Embedding",
     "FinetuneConfig",
+    "JointMap",
     "Labelled",
     "Part",
     "Scores",
     "body_parts",
+    "carry",
     "chance",
     "choose_weights",
     "clamp_perplexity",
@@ -42,6 +45,7 @@ __all__ = [
     "knn_accuracy",
     "knn_predict",
     "linear_probe",
+    "map_joints",
     "measure_robustness",
     "nearest",
     "neighbour_purity",
@@ -57,5 +61,6 @@ __all__ = [
     "swap_sides",
     "table",
     "top_k_accuracy",
+    "transfer_to",
     "tsne",
 ]
