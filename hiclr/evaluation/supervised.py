@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hiclr.augmentations import VIEWS
 from hiclr.datasets import SkeletonSet, to_stream
 from hiclr.datasets.base import Ids
 from hiclr.encoders import linear_head
@@ -20,6 +19,7 @@ from hiclr.errors import InputError
 from hiclr.pretraining import PretrainConfig, Stopped, derive, keep_memory, learning_rate, preprocess_of
 from hiclr.pretraining.feed import Feed
 from hiclr.pretraining.memory import out_of_memory
+from hiclr.pretraining.model import views_of
 from hiclr.pretraining.process import StopFlag
 from hiclr.runs import pick_device
 
@@ -168,7 +168,7 @@ class Supervised:
         self.train_feed, self.test_feed = Feed(train, steps, self.device), Feed(test, steps, self.device)
         self.labels = torch.from_numpy(train.y)
         self.stream = partial(to_stream, stream=pretraining.stream, layout=train.layout)
-        self.views = VIEWS[pretraining.views](train.layout, pretraining.branches)
+        self.views = views_of(pretraining, train.layout)
 
     def fit(self, encoder: nn.Module, labelled: Ids, config: FinetuneConfig, bar: Any) -> Fit:
         """Train a copy of an encoder, and a linear layer on it, on these clips; the encoder itself stays as it is.
