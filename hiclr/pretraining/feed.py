@@ -10,7 +10,7 @@ from hiclr.errors import InputError
 from hiclr.pretraining.config import PretrainConfig
 from hiclr.pretraining.schedule import derive
 
-__all__ = ["Feed", "held_out", "watch_split"]
+__all__ = ["Feed", "held_out", "some_subjects", "stratified", "watch_split"]
 
 _RESIDENT_BYTES = 10**9  # on a CPU, whose memory others want too
 _RESIDENT_SHARE = 0.25  # of a GPU's free memory: NTU RGB+D 120 at 50 frames takes 3.4 GB
@@ -94,8 +94,8 @@ def held_out(train: SkeletonSet, share: float, generator: torch.Generator) -> np
     """(N,) bool: whole subjects that hold this share of the clips, where subjects are known, else a stratified draw."""
     subject = train.ids.get("subject")
     if subject is not None and len(np.unique(subject)) > 1:
-        return np.isin(subject, _some_subjects(subject, share, generator))
-    return _stratified(train.y, share, generator)
+        return np.isin(subject, some_subjects(subject, share, generator))
+    return stratified(train.y, share, generator)
 
 
 def _some(indices: Ids, generator: torch.Generator) -> Ids:
@@ -103,7 +103,7 @@ def _some(indices: Ids, generator: torch.Generator) -> Ids:
     return np.sort(indices[order])
 
 
-def _some_subjects(subject: Ids, share: float, generator: torch.Generator) -> Ids:
+def some_subjects(subject: Ids, share: float, generator: torch.Generator) -> Ids:
     """Subjects in random order until they hold at least this share of the clips; never all of them."""
     known, counts = np.unique(subject, return_counts=True)
     order = torch.randperm(len(known), generator=generator).numpy()
@@ -112,7 +112,7 @@ def _some_subjects(subject: Ids, share: float, generator: torch.Generator) -> Id
     return chosen
 
 
-def _stratified(y: Ids, share: float, generator: torch.Generator) -> np.ndarray:
+def stratified(y: Ids, share: float, generator: torch.Generator) -> np.ndarray:
     """(N,) bool: this share of each class, rounded down."""
     out = np.zeros(len(y), dtype=bool)
     for label in np.unique(y):
