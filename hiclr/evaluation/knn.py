@@ -1,5 +1,6 @@
 """Nearest neighbours on features: which clips are near, and what they vote."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from hiclr.errors import InputError
 
-__all__ = ["Metric", "check_finite", "knn_accuracy", "knn_predict", "nearest"]
+__all__ = ["Metric", "check_finite", "knn_accuracy", "knn_predict", "knn_predictions", "nearest", "unit_rows"]
 
 Metric = Literal["cosine", "euclidean"]
 
@@ -71,7 +72,7 @@ def _prepare(train: NDArray[Any], test: NDArray[Any], metric: Metric) -> tuple[T
     """
     keys, queries = (np.asarray(part, dtype=np.float64) for part in (train, test))
     if metric == "cosine":
-        keys, queries = (_unit_rows(part) for part in (keys, queries))
+        keys, queries = (unit_rows(part) for part in (keys, queries))
         offset = np.zeros(len(keys))
     else:
         mean = keys.mean(axis=0)
@@ -83,7 +84,7 @@ def _prepare(train: NDArray[Any], test: NDArray[Any], metric: Metric) -> tuple[T
     return next(as_tensor), next(as_tensor), next(as_tensor)
 
 
-def _unit_rows(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def unit_rows(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rows of length 1; a row of zeros stays zero. Float64 holds the square of any float32."""
     length = np.linalg.norm(x, axis=1, keepdims=True)
     return np.asarray(x / np.where(length > 0, length, 1))
@@ -132,10 +133,23 @@ def knn_predict(
     Raises:
         InputError: as `nearest`, or a class outside 0..C-1.
     """
+    return knn_predictions(train, y, test, (k,), num_classes, metric)[k]
+
+
+def knn_predictions(
+    train: NDArray[Any],
+    y: NDArray[np.int64],
+    test: NDArray[Any],
+    ks: Sequence[int],
+    num_classes: int,
+    metric: Metric = "cosine",
+) -> dict[int, NDArray[np.int64]]:
+    """`knn_predict` for several k from one search: k -> (n,) classes."""
     if len(y) != len(train) or (len(y) and not 0 <= int(y.min()) <= int(y.max()) < num_classes):
         raise InputError(f"y must hold one class in 0..{num_classes - 1} for each of the {len(train)} training clips.")
-    indices, scores = nearest(train, test, min(k, len(train)), metric)
-    return _vote(y[indices], scores, num_classes)
+    kept = {k: min(k, len(train)) for k in ks}
+    indices, scores = nearest(train, test, max(kept.values()), metric)
+    return {k: _vote(y[indices[:, :few]], scores[:, :few], num_classes) for k, few in kept.items()}
 
 
 def _vote(classes: NDArray[np.int64], scores: NDArray[np.float32], num_classes: int) -> NDArray[np.int64]:
