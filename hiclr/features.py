@@ -28,7 +28,18 @@ from hiclr.pretraining.schedule import derive
 from hiclr.runs import Run, load_run, pick_device, write_atomically
 from hiclr.skeleton import Layout
 
-__all__ = ["CLEAN", "Array", "Features", "extract", "features", "load_encoder", "random_encoder", "view_names"]
+__all__ = [
+    "CLEAN",
+    "Array",
+    "Features",
+    "extract",
+    "features",
+    "load_encoder",
+    "load_projection",
+    "random_encoder",
+    "view_names",
+    "weights_digest",
+]
 
 Array = NDArray[np.float32]
 
@@ -77,18 +88,33 @@ def load_encoder(run: Run | Path | str, device: str = "cpu") -> nn.Module:
     Raises:
         InputError: no checkpoint, no whole one, or one whose names or shapes are not those of the settings.
     """
+    return _load(run)[0].eval().to(pick_device(device))
+
+
+def load_projection(run: Run | Path | str, device: str = "cpu") -> nn.Module:
+    """The encoder of a run's newest checkpoint with its projection head behind it, (N, 3, T, V, M) -> (N, P): what
+    the loss saw, and what some papers' nearest neighbours are taken on.
+
+    Raises:
+        InputError: as `load_encoder`.
+    """
+    return nn.Sequential(*_load(run)).eval().to(pick_device(device))
+
+
+def _load(run: Run | Path | str) -> tuple[nn.Module, nn.Module]:
+    """Encoder and projection head with the weights of the newest checkpoint."""
     run = run if isinstance(run, Run) else load_run(run)
     latest = run.latest()
     if latest is None:
         raise InputError(f"{run.path} holds no checkpoint yet; pretrain first.")
-    encoder = build_networks(PretrainConfig.from_dict(run.config), layout_of(run.data))[0]
-    prefix = "encoder."
-    weights = {k.removeprefix(prefix): v for k, v in latest[0]["model"].items() if k.startswith(prefix)}
-    try:
-        encoder.load_state_dict(weights)
-    except RuntimeError as error:
-        raise InputError(f"The checkpoint of {run.path} does not fit its settings: {error}") from error
-    return encoder.eval().to(pick_device(device))
+    networks = build_networks(PretrainConfig.from_dict(run.config), layout_of(run.data))
+    for prefix, network in zip(("encoder.", "head."), networks, strict=True):
+        weights = {k.removeprefix(prefix): v for k, v in latest[0]["model"].items() if k.startswith(prefix)}
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError as error:
+            raise InputError(f"The checkpoint of {run.path} does not fit its settings: {error}") from error
+    return networks
 
 
 def view_names(config: PretrainConfig, layout: Layout) -> tuple[str, ...]:

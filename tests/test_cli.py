@@ -248,11 +248,20 @@ def test_evaluate_gives_the_contracts_object(run: Path, data: Path):
     found = the_object(command("evaluate", run, "--data", data, "--protocol", "linear,knn", "--json"))
     assert found["data"] == {"train": 24, "test": 12, "classes": 3}
     assert set(found["linear"]) == {"top1", "top5"}
-    assert set(found["knn"]) == {"1", "20"}
+    assert set(found["knn"]) == {"1", "5", "20"}
     assert {"raw_1nn", "random_linear", "random_knn_1"} <= set(found["baseline"])
     numbers = [*found["linear"].values(), *found["knn"].values(), *found["baseline"].values()]
     assert all(0 <= number <= 100 for number in numbers)
     assert json.loads((run / "results.json").read_text()) == found
+
+
+def test_evaluate_measures_every_protocol_that_fits(run: Path, data: Path):
+    found = the_object(inside("evaluate", run, "--data", data, "--protocol", "all", "--json"))
+    for name, key in (("linear-hiclr", "best_on_test"), ("retrieval", "mAP"), ("calibration", "ece"), ("knn", "1")):
+        assert 0 <= found[name][key] <= 100
+    assert {"run", "commit", "protocol", "seeds", "train", "test", "fingerprint", "time"} <= found["rows"][0].keys()
+    assert any("one-shot is not measured" in note for note in found["notes"])
+    one_message(inside("evaluate", run, "--data", data, "--protocol", "one-shot"), "20 exemplars")
 
 
 def test_evaluate_prints_a_table(run: Path, data: Path):

@@ -1,6 +1,7 @@
 """Evaluation: numbers worked by hand, ties, leaks, floors, and what the report says."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,20 @@ from sklearn.neighbors import KNeighborsClassifier
 from hiclr.datasets import SkeletonSet, open_set
 from hiclr.errors import InputError
 from hiclr.evaluation import (
+    PROTOCOLS,
+    Outcome,
+    Part,
     chance,
     clamp_perplexity,
+    compare,
     converged,
     evaluate,
     interval,
     knn_accuracy,
     knn_predict,
     linear_probe,
+    load_predictions,
+    measure,
     nearest,
     neighbour_purity,
     random_features,
@@ -34,10 +41,9 @@ from hiclr.evaluation import (
     tsne,
 )
 from hiclr.evaluation import knn as knn_module
-from hiclr.evaluation import report as report_module
-from hiclr.features import extract, features, random_encoder
+from hiclr.features import extract, features, load_encoder, random_encoder, weights_digest
 from hiclr.pretraining import PRESETS, PretrainConfig, prepare_run, pretrain
-from hiclr.runs import Run
+from hiclr.runs import Run, load_run
 from hiclr.skeleton import NTU_25, Layout
 
 Rng = np.random.Generator
@@ -418,7 +424,7 @@ def result(run: Run) -> dict[str, Any]:
 def test_the_answer_has_the_names_that_others_read(result: dict[str, Any], run: Run):
     assert result["data"] == {"train": 42, "test": 18, "classes": 3}
     assert set(result["linear"]) == {"top1", "top5"}
-    assert set(result["knn"]) == {"1", "20"}
+    assert set(result["knn"]) == {"1", "5", "20"}
     assert {"raw_1nn", "random_linear", "random_knn_1"} <= set(result["baseline"])
     assert (result["run"], result["seed"], result["protocol"], result["epoch"]) == ("swing", 3, "test", 2)
     assert result["synthetic"] is False
@@ -452,7 +458,7 @@ def test_the_order_of_clips_changes_nothing(result: dict[str, Any], run: Run):
 def test_one_protocol_gives_one_and_its_floors(run: Run):
     only = evaluate(run, swinging(), protocols=["knn"], device="cpu")
     assert "linear" not in only
-    assert set(only["baseline"]) == {"raw_1nn", "random_knn_1", "random_knn_20"}
+    assert set(only["baseline"]) == {"raw_1nn", "random_knn_1", "random_knn_5", "random_knn_20"}
     assert "raw 1-NN" in table(only)
     assert "raw 1-NN" in table(evaluate(run, swinging(), protocols=["linear"], device="cpu"))
 
@@ -567,7 +573,7 @@ def test_any_seed_that_can_be_trained_with_can_be_evaluated(run: Run, seed: int)
 
 
 def test_a_new_protocol_is_one_function(run: Run, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(report_module.PROTOCOLS, "always", lambda part, _: {"share": len(part.test) / 18})
+    monkeypatch.setitem(PROTOCOLS, "always", lambda part, _: Outcome({"share": len(part.test) / 18}))
     assert evaluate(run, swinging(), protocols=["always"], device="cpu")["always"] == {"share": 100.0}
 
 
@@ -586,6 +592,204 @@ def test_the_untrained_floor_is_where_the_run_started(run: Run):
     assert answer["linear"]["top1"] == answer["baseline"]["random_linear"]
     assert answer["knn"]["1"] == answer["baseline"]["random_knn_1"]
     assert any("not finished: 0 of 2" in note for note in answer["notes"])
+
+
+# --- every protocol ---------------------------------------------------------------------------------------------------
+
+ACTED = {"subject": np.arange(60) // 3 % 6}
+MEASURED = [name for name in PROTOCOLS if name != "one-shot"]  # which needs the names of NTU RGB+D 120
+
+
+@pytest.fixture(scope="module")
+def acted(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    train, _ = swinging(ids=ACTED).split()
+    run = prepare_run(tmp_path_factory.mktemp("all") / "swing", TINY, train)
+    list(pretrain(train, TINY, run))
+    return run
+
+
+@pytest.fixture(scope="module")
+def everything(acted: Run) -> dict[str, Any]:
+    before = weights_digest(load_encoder(acted))
+    found = evaluate(acted, swinging(ids=ACTED), ["all"], device="cpu")
+    assert weights_digest(load_encoder(acted)) == before
+    return found
+
+
+def test_all_is_every_protocol_and_what_does_not_fit_is_a_note(everything: dict[str, Any], acted: Run):
+    assert [name for name in PROTOCOLS if name in everything] == MEASURED
+    assert any("one-shot is not measured: " in note and "20 exemplars" in note for note in everything["notes"])
+    with pytest.raises(InputError, match="20 exemplars"):
+        evaluate(acted, swinging(ids=ACTED), ["one-shot"], device="cpu")
+    assert json.loads((acted.path / "results.json").read_text()) == everything
+
+
+def test_every_row_says_all_that_it_is_of(everything: dict[str, Any], acted: Run):
+    rows = everything["rows"]
+    assert {row["protocol"] for row in rows} == {*MEASURED, "baseline"}
+    for row in rows:
+        assert row["value"] == everything[row["protocol"]][row["measure"]]
+        assert row["run"] == acted.path.name
+        assert row["commit"] == everything["environment"]["commit"]
+        assert row["seeds"] == {"pretraining": 3, "protocol": 0}
+        assert (row["train"], row["test"], row["classes"]) == (42, 18, 3)
+        assert row["fingerprint"] == swinging(ids=ACTED).fingerprint
+        assert (row["split"], row["time"]) == ("test", everything["time"])
+        assert row["seconds"] > 0
+        if row["interval"] is not None:
+            assert 0 <= row["interval"][0] <= row["value"] <= row["interval"][1] <= 100
+    assert {row["measure"] for row in rows if row["protocol"] == "retrieval"} >= {"mAP", "recall@5"}
+
+
+def test_the_published_probes_show_last_and_best(everything: dict[str, Any]):
+    for name in ("linear-hiclr", "linear-actclr", "linear-mamp", "linear-sgd"):
+        one = everything[name]
+        curve = one["curve"]
+        assert curve["epoch"][-1] == one["epochs"] == 100
+        assert one["top1"] == curve["top1"][-1]
+        assert one["best_on_test"] == max(curve["top1"])
+        assert one["best_epoch"] == curve["epoch"][curve["top1"].index(one["best_on_test"])]
+        assert any(note.startswith(name) for note in everything["notes"])  # so few clips are said
+    assert "best on test, as published code reports" in table(everything)
+    assert (everything["linear-hiclr"]["rate"], everything["linear-actclr"]["rate"]) == (3, 24)
+
+
+def test_the_rate_and_the_temperature_do_not_depend_on_test_labels(
+    acted: Run, everything: dict[str, Any], tmp_path: Path
+):
+    """Every test clip gets another class: what is chosen stays as it is; what is measured does not."""
+    clips = swinging(ids=ACTED)
+    _, test = clips.split_indices()
+    y = clips.y.copy()
+    y[test] = (y[test] + 1) % 3
+    names = ["linear-sgd", "calibration"]
+    copied = load_run(shutil.copytree(acted.path, tmp_path / "copied"))
+    other = evaluate(copied, replace(clips, y=y), names, device="cpu")
+    assert other["linear-sgd"]["rate"] == everything["linear-sgd"]["rate"]
+    assert other["calibration"]["temperature"] == everything["calibration"]["temperature"]
+    assert other["linear-sgd"]["top1"] != everything["linear-sgd"]["top1"]
+    assert [row["held_out"] for row in other["linear-sgd"]["rates"]] == [
+        row["held_out"] for row in everything["linear-sgd"]["rates"]
+    ]
+
+
+def test_retrieval_and_nearest_neighbours_agree(everything: dict[str, Any]):
+    assert everything["retrieval"]["recall@1"] == everything["knn"]["1"]
+    assert everything["knn-projection"] != everything["knn"]
+
+
+def test_people_and_classes_by_hand(everything: dict[str, Any], acted: Run):
+    kept = load_predictions(acted.path / "predictions.npz")
+    assert set(kept.classes) >= {"linear/top1", "knn/1", "knn/5", "knn/20", "linear-mamp/top1"}
+    clips = swinging(ids=ACTED)
+    _, test = clips.split_indices()
+    assert kept.names == tuple(clips.names[i] for i in test)
+    right = kept.classes["knn/1"] == clips.y[test]
+    assert everything["knn"]["1"] == round(100 * right.mean(), 2)
+    spread = everything["statistics"]["knn"]["1"]
+    for number in (2, 5):
+        mine = right[clips.ids["subject"][test] == number]
+        assert spread["per_subject"][str(number)] == round(100 * mine.mean(), 2)
+    for c in range(3):
+        assert spread["per_class"][str(c)] == round(100 * right[clips.y[test] == c].mean(), 2)
+    assert spread["mean_class"] == everything["knn"]["1"]  # six test clips of each class
+    assert spread["over_subjects"][0] <= everything["knn"]["1"] <= spread["over_subjects"][1]
+
+
+def test_runs_are_compared_clip_by_clip_whatever_their_order(acted: Run, everything: dict[str, Any]):
+    kept = load_predictions(acted.path / "predictions.npz")
+    order = np.random.default_rng(2).permutation(len(kept.y))
+    said = {name: value[order] for name, value in kept.classes.items()}
+    said["linear/top1"] = kept.y[order]  # the other run is right everywhere
+    other = replace(kept, names=tuple(kept.names[i] for i in order), y=kept.y[order], classes=said)
+    assert compare(kept, other, "knn/1").only_first == compare(kept, other, "knn/1").only_second == 0
+    found = compare(kept, other)
+    assert found.only_second == round(18 * (1 - everything["linear"]["top1"] / 100))
+    assert 100 * found.difference == pytest.approx(100 - everything["linear"]["top1"], abs=0.01)
+    for wrong, text in (
+        (replace(other, names=("x", *other.names[1:])), "17 are in both"),
+        (replace(other, y=(other.y + 1) % 3), "other classes"),
+        (replace(other, classes={}), "no predictions of 'linear/top1'"),
+    ):
+        with pytest.raises(InputError, match=text):
+            compare(kept, wrong)
+
+
+def test_predictions_that_are_not_there_or_torn_are_a_sentence(tmp_path: Path):
+    with pytest.raises(InputError, match="evaluate the run first"):
+        load_predictions(tmp_path / "predictions.npz")
+    (tmp_path / "torn.npz").write_bytes(b"PK torn")
+    with pytest.raises(InputError, match="Evaluate the run again"):
+        load_predictions(tmp_path / "torn.npz")
+
+
+def test_what_was_measured_before_keeps_its_rows_and_predictions(acted: Run, everything: dict[str, Any]):
+    clips = swinging(ids=ACTED)
+    again = evaluate(acted, clips, ["knn"], device="cpu")
+    for key in ("linear", "calibration", "linear-mamp"):
+        assert again[key] == everything[key]
+    assert again["statistics"].keys() == everything["statistics"].keys()
+    assert again["intervals"].keys() == everything["intervals"].keys()
+    assert len(again["rows"]) == len(everything["rows"])
+    assert "linear/top1" in load_predictions(acted.path / "predictions.npz").classes
+
+
+def test_a_clip_has_the_same_features_alone_and_among_others(acted: Run):
+    clips, encoder = swinging(ids=ACTED), load_encoder(acted)
+    together = extract(encoder, clips, TINY)
+    for index in (0, 31, 59):
+        alone = extract(encoder, clips.subset([index]), TINY)[0]
+        np.testing.assert_allclose(alone, together[index], atol=1e-5 * np.abs(together).max())
+
+
+def test_the_parts_are_disjoint_by_name_and_content(acted: Run, tmp_path: Path):
+    clips = swinging(ids=ACTED)
+    train, test = clips.split_indices()
+    assert not {clips.names[i] for i in train} & {clips.names[i] for i in test}
+    contents = [{clips.clips([i]).numpy().tobytes() for i in part} for part in (train, test)]
+    assert not contents[0] & contents[1]
+    x = clips.clips(slice(None)).numpy()
+    x[test[0]] = x[train[0]]  # found where it is not so
+    copied = load_run(shutil.copytree(acted.path, tmp_path / "copied"))
+    found = evaluate(copied, replace(clips, x=x), ["knn"], device="cpu")["notes"]
+    assert any("1 test clips are equal to a training clip" in note for note in found)
+
+
+def test_features_that_are_random_and_labels_too_give_chance_within_the_interval(rng: Rng):
+    """Whatever the protocol: 25 % of 4 classes lies in the interval of what it finds, mAP near the share of a class."""
+    x, y = rng.normal(size=(900, 8)).astype(np.float32), rng.integers(0, 4, 900)
+    part = Part(x[:300], y[:300], x[300:], y[300:], 4, subjects_train=np.arange(300) % 10)
+    names = [name for name in MEASURED if name != "knn-projection"]
+    found, _ = measure(part, names, [])
+    for name, one in found.items():
+        for key, share in one.shares.items():
+            if key in ("top1", "1", "5", "20", "recall@1"):
+                low, high = interval(100 * share, 600)
+                assert low - 2 <= 25 <= high + 2, (name, key, share)  # 2: twelve intervals of 95 % each
+    assert found["few-shot"].figures["4-way 1-shot"] == pytest.approx(0.25, abs=0.02)
+    assert found["retrieval"].figures["mAP"] == pytest.approx(0.25, abs=0.02)
+    assert found["calibration"].more["temperature"] > 1.5  # sure of nothing, in truth
+
+
+def test_features_that_vanish_are_said_by_the_probe_that_depends_on_scale(rng: Rng):
+    x, y = blobs(rng, 200)
+    part, notes = Part(np.float32(1e-8) * x, y, np.float32(1e-8) * x, y, 4), []
+    found, _ = measure(part, ["linear", "linear-hiclr", "linear-sgd"], notes)
+    assert found["linear"].shares["top1"] > 0.9
+    assert found["linear-sgd"].shares["top1"] > 0.9
+    assert found["linear-hiclr"].shares["top1"] == 0.25
+    assert any("depends on the scale" in note and "e-08" in note for note in notes)
+
+
+def test_a_probe_that_runs_off_stops_with_the_reason(rng: Rng):
+    x, y = blobs(rng, 40)
+    part = Part(np.float32(1e20) * x, y, np.float32(1e20) * x, y, 4)
+    with pytest.raises(InputError, match=r"no longer finite after epoch \d"):
+        measure(part, ["linear-hiclr"], [])
+    notes: list[str] = []
+    found, _ = measure(part, ["linear", "linear-hiclr"], notes, skip=True)
+    assert list(found) == ["linear"]
+    assert any("linear-hiclr is not measured" in note for note in notes)
 
 
 @pytest.mark.real

@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 from hiclr.commands.answer import Answer, tell
 from hiclr.datasets import open_set
 from hiclr.errors import InputError
-from hiclr.evaluation import NOT_KEPT, PROTOCOLS, evaluate, results_path, table
+from hiclr.evaluation import DEFAULT, NOT_KEPT, evaluate, results_path, table
 from hiclr.features import features
 from hiclr.runs import check_device, load_run, write_atomically
 
@@ -26,8 +26,9 @@ class Evaluate:
     """The run folder that pretrain made."""
     data: Path
     """A set with a train and a test part: npz, folder, or the word synthetic."""
-    protocol: str = ",".join(PROTOCOLS)
-    """What to measure, separated by commas."""
+    protocol: str = ",".join(DEFAULT)
+    """What to measure, separated by commas: linear, knn, linear-hiclr, linear-actclr, linear-mamp, linear-sgd,
+    knn-projection, retrieval, few-shot, one-shot, calibration; or all, where what does not fit the set is a note."""
     split: str | None = None
     """Which train and test part of the set, cross-subject say; its first protocol when left out."""
     device: str = "auto"

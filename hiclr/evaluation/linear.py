@@ -64,19 +64,18 @@ def converged(probe: Pipeline) -> bool:
 
 
 def class_scores(probe: Pipeline, x: NDArray[Any]) -> NDArray[np.float64]:
-    """Scores (n, C') of the classes that have training clips, in the order of `probe.classes_`; higher is likelier.
-
-    Logits of the softmax over classes; of two classes minus and plus the one score that there is.
-    """
+    """Logits (n, C'), whose softmax are the probe's probabilities; C' are the classes that have training clips."""
     check_finite(x, "test features")
-    scores = np.asarray(probe.decision_function(x), dtype=np.float64)
-    return np.stack([-scores, scores], axis=1) if scores.ndim == 1 else scores
+    scores = np.asarray(probe.decision_function(x))
+    if scores.ndim == 1:  # two classes: one score, of the second over the first
+        scores = np.stack([np.zeros_like(scores), scores], axis=1)
+    return scores
 
 
 def rank_classes(probe: Pipeline, x: NDArray[Any]) -> NDArray[np.int64]:
     """Classes (n, C') by falling score; C' are the classes that have training clips, equal scores by lowest class."""
     order = np.argsort(-class_scores(probe, x), axis=1, kind="stable")
-    return np.asarray(probe.classes_[order], dtype=np.int64)
+    return np.asarray(probe["classify"].classes_[order], dtype=np.int64)
 
 
 def top_k_accuracy(ranked: NDArray[np.int64], y: NDArray[np.int64], k: int) -> float:
