@@ -31,12 +31,13 @@ window.fakeModel = (state, buffers) => {
   for (const [key, text] of Object.entries(buffers)) state[key] = bytes(text);
   const handlers = {};
   const model = {
-    state, handlers, bytes, sent: 0,
+    state, handlers, bytes, sent: 0, asked: [],
     get: (key) => state[key],
     set(key, value) { state[key] = value; for (const act of handlers[`change:${key}`] ?? []) act(); },
     on(name, act) { (handlers[name] ??= []).push(act); },
     off(name, act) { handlers[name] = (handlers[name] ?? []).filter((other) => other !== act); },
     save_changes() { model.sent += 1; },
+    send(content) { model.asked.push(JSON.parse(JSON.stringify(content))); },
   };
   return model;
 };

@@ -1,6 +1,7 @@
 """The widgets from Python's side, and their front ends in a plain page with a fake model."""
 
 import base64
+import io
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +17,7 @@ import pytest
 import torch
 from browsing import CHECKSUM, FAKE_MODEL, MOUNT, WIDGETS, chromium, served, state_of, strangers
 from matplotlib.collections import LineCollection
+from PIL import Image, ImageSequence
 from torch import Generator, Tensor
 
 from hiclr import augmentations as ops
@@ -22,13 +25,14 @@ from hiclr.augmentations import GrowingViews, paper_views
 from hiclr.datasets import SkeletonSet
 from hiclr.datasets.preprocessing import Preprocess
 from hiclr.errors import InputError
+from hiclr.figures.camera import Camera, place_of, to_pixels
 from hiclr.skeleton import NTU_25, Layout
 
 pytest.importorskip("anywidget", reason="the notebook packages are not installed")
 
 from hiclr.widgets import AugmentationBench, Explorer, Player
 from hiclr.widgets.explorer import Scatter
-from hiclr.widgets.player import pack, place_of
+from hiclr.widgets.player import pack
 from hiclr.widgets.scripts import script, style
 from hiclr.widgets.words import words
 
@@ -180,6 +184,88 @@ def test_vectors_travel_with_their_own_scale():
     assert player.vector_origin == "parent"
     player.update([standing()])
     assert player.vectors == b""
+
+
+# ---------------------------------------------------------------- what is saved
+
+
+def frames_of(gif: bytes) -> list[np.ndarray]:
+    picture = Image.open(io.BytesIO(gif))
+    return [np.array(frame.convert("RGB"), dtype=np.int64) for frame in ImageSequence.Iterator(picture)]
+
+
+def test_a_film_moves_on_white_and_holds_every_view():
+    player = Player([standing(6), standing(6, persons=2)], SIX, ["one", "two"], fps=5)
+    frames = frames_of(player.film())
+    assert len(frames) == 6
+    assert frames[0].shape == (320, 600, 3)
+    assert Image.open(io.BytesIO(player.film())).info["duration"] == 200
+    assert all((frame == 255).all(axis=2).mean() > 0.5 for frame in frames)
+    assert np.abs(frames[5] - frames[0])[40:, :300].any() and np.abs(frames[5] - frames[0])[40:, 300:].any()
+    turned = frames_of(player.film(Camera(2.0, 0.5, 1.5)))[0]
+    assert np.abs(turned - frames[0]).mean() > 0.5
+
+
+def test_a_film_shows_ghost_trail_masks_arrows_and_persons():
+    clip = standing(8, persons=2)
+    clip[..., 1] = clip[..., 0] + np.array([0.4, 0, 0.2], dtype=np.float32)[:, None, None]
+    player = Player([clip, 1.2 * clip], SIX)
+    last = [frames_of(player.film())[-1]]
+    for name, value in (("ghost", True), ("onion", 4), ("tint", "person")):
+        setattr(player, name, value)
+        last.append(frames_of(player.film())[-1])
+    mask = np.zeros((8, 6, 2))
+    mask[:, 3] = 1.0
+    player.update([clip, 1.2 * clip], hidden=[mask, mask])
+    last.append(frames_of(player.film())[-1])
+    player.update([clip, 1.2 * clip], vectors=[0.1 * clip, 0 * clip], vectors_from="parent")
+    last.append(frames_of(player.film())[-1])
+    assert all((a != b).any() for a, b in pairwise(last))
+
+
+def test_thin_films_keep_their_length():
+    player = Player([standing(300)], SIX, fps=60)
+    gif = Image.open(io.BytesIO(player.film()))
+    assert gif.n_frames <= 200
+    assert sum(f.info["duration"] for f in ImageSequence.Iterator(gif)) == pytest.approx(5000, rel=0.1)
+
+
+def test_the_film_and_the_player_see_the_same(tmp_path: Path):
+    """A metre at the target is as long as the player's lens makes it, and the eye is on the same side."""
+    place = place_of(standing(), SIX)
+    points = np.array(place.target) + np.array([(0, 0, 0), (0, 0.5, 0), (0.5, 0, 0)])
+    at, scale = to_pixels(points, place, Camera(0.0, 0.0, 1.0), (400, 400), perspective=False)
+    assert scale == pytest.approx(200 / place.radius)
+    assert at[0, :2] == pytest.approx([200, 200])
+    assert at[1, :2] == pytest.approx([200, 200 - 0.5 * scale])
+    assert at[2, :2] == pytest.approx([200 - 0.5 * scale, 200])  # it faces -z, so its right, +x, is on the left
+
+
+def test_files_are_made_for_the_browser_and_errors_are_sent_and_raised(monkeypatch: pytest.MonkeyPatch):
+    player, sent = Player([standing(3)], SIX), []
+    monkeypatch.setattr(player, "send", lambda content, buffers=None: sent.append((content, buffers)))
+    player._answer(None, {"want": "gif", "camera": {"yaw": 0, "pitch": "x"}}, [])
+    player._answer(None, {"want": "html"}, [])
+    player._answer(None, {"want": "else"}, [])
+    assert [content for content, _ in sent] == [
+        {"file": "skeletons.gif", "type": "image/gif"},
+        {"file": "skeletons.html", "type": "text/html"},
+    ]
+    assert sent[0][1][0].startswith(b"GIF89a") and b"<!DOCTYPE html>" in sent[1][1][0]
+    monkeypatch.setattr(player, "film", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        player._answer(None, {"want": "gif"}, [])
+    assert sent[2][0]["error"].startswith("ZeroDivisionError")
+
+
+def test_a_player_is_saved_by_the_ending_of_the_name(tmp_path: Path):
+    player = Player([standing(2)], SIX, ["one"])
+    assert player.save(tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert player.save(tmp_path / "a.gif").read_bytes().startswith(b"GIF89a")
+    page = player.save(tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "http" not in re.sub(r"http-equiv", "", page)
+    with pytest.raises(InputError, match="none of them"):
+        player.save(tmp_path / "a.mp4")
 
 
 # ---------------------------------------------------------------- the still picture
@@ -772,8 +858,9 @@ def test_seconds_follow_the_rate(mount: Any):
     assert page.locator(".sk-time").text_content() == "8 / 8 · 1.75 s"
 
 
-NAMED = """() => [...host.querySelectorAll("canvas:not([aria-hidden]), button, input, select, [role]")].map((part) =>
-  [part.className, (part.getAttribute("aria-label") ?? part.textContent).trim()])"""
+NAMED = """() => [...host.querySelectorAll("canvas, button, input, select, [role]:not([role=alert])")]
+  .filter((part) => !part.hasAttribute("aria-hidden"))
+  .map((part) => [part.className, (part.getAttribute("aria-label") ?? part.textContent).trim()])"""
 
 
 @pytest.mark.browser
@@ -790,23 +877,134 @@ def test_every_part_has_a_name_for_who_listens(mount: Any, name: str):
     assert not page.locator(".sk-note").is_visible()
 
 
+# Compared in the page: a million numbers as text take a minute on their way here.
+PIXELS = "(c) => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.map((v) => v >> 2)"
+APART = "(a, b) => a.reduce((sum, value, i) => sum + Math.abs(value - b[i]), 0)"
+
+
 @pytest.mark.browser
 def test_a_mask_fades_in(mount: Any):
     """From hardly to all: no step of the picture is larger than a third of the whole way."""
     player = still(height=400)
     page = mount("player", player)
-    pixels = "(c) => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data].map((v) => v >> 2)"
-    seen = []
+    page.evaluate(f"window.seen = []; window.pixels = {PIXELS}; 0")
     for share in (0.0, 0.01, 0.25, 0.5, 0.75, 0.99, 1.0):
         mask = np.zeros((8, 6, 1))
         mask[:, 1:3] = share
         player.update([standing()], hidden=[mask])
         send(page, player)
-        seen.append(np.array(canvas(page).evaluate(pixels)))
-    way = np.abs(seen[-1] - seen[0]).sum()
-    steps = [np.abs(b - a).sum() for a, b in pairwise(seen)]
-    assert way > 0 and max(steps) < way / 2
+        page.evaluate("seen.push(pixels(document.querySelector('canvas'))); 0")
+    way = page.evaluate(f"({APART})(seen.at(-1), seen[0])")
+    steps = page.evaluate(f"seen.slice(1).map((now, i) => ({APART})(now, seen[i]))")
+    assert len(steps) == 6 and way > 0 and max(steps) < way / 2
     assert steps[0] < way / 5 and steps[-1] < way / 5
+
+
+@pytest.mark.browser
+def test_a_joint_is_named_under_the_pointer(mount: Any):
+    clip = standing(persons=2)
+    mask = np.zeros((8, 6, 2))
+    mask[:, 3] = 1.0
+    player = still(clip, clip)
+    player.update([clip, clip], hidden=[0 * mask, mask])
+    page = mount("player", player)
+    place = player.place
+    spots = page.evaluate(
+        """([place, points]) => {
+          const lens = front.lens({ yaw: 0.45, pitch: 0.16, zoom: 1 }, place, 399, 300, 20, true);
+          return points.map((p) => { const out = [0, 0, 0, 0]; lens.project(...p, out, 0); return out; });
+        }""",
+        [place, POSE],
+    )
+    box = canvas(page).bounding_box()
+    for view, joint, said in ((0, 3, "hand_r · person 1 · (0.50, 1.00, 0.00) m"), (1, 3, "hand_r · person 1 · masked")):
+        page.mouse.move(box["x"] + 399 * view + spots[joint][0] + 3, box["y"] + spots[joint][1] - 3)
+        wait_for(page, hovered=f"{view} 0 {joint}")
+        assert page.locator(".sk-tip").text_content().startswith(said)
+    page.mouse.move(box["x"] + 5, box["y"] + 290)
+    wait_for(page, hovered="")
+    assert not page.locator(".sk-tip").is_visible()
+
+
+@pytest.mark.browser
+def test_ghost_trail_and_persons_are_switched_and_keep_the_camera(mount: Any):
+    clip, beside = standing(persons=2), standing()
+    clip[..., 1] = clip[..., 0] + np.array([0.4, 0, 0.2], dtype=np.float32)[:, None, None]
+    page = mount("player", still(clip, 1.2 * clip))
+    page.locator(".sk-scrub").fill("7")
+    pictures = [checksum(page)]
+    for name, trait, value in (("ghost", "ghost", True), ("onion", "onion", 4), ("tint", "tint", "person")):
+        page.locator(f".sk-{name}").click()
+        assert page.evaluate(f"model.state.{trait}") == value
+        assert page.locator(f".sk-{name}").get_attribute("aria-pressed") == "true"
+        pictures.append(checksum(page))
+    assert len(set(pictures)) == 4
+    assert page.locator(".sk-key").text_content() == "person 1person 2"
+    for name in ("ghost", "onion", "tint"):
+        page.locator(f".sk-{name}").click()
+    page.mouse.move(0, 0)
+    assert (checksum(page), data(page)["yaw"], data(page)["frame"]) == (pictures[0], "0.4500", "7")
+    page = mount("player", still(beside))
+    assert [page.locator(f".sk-{name}").is_visible() for name in ("ghost", "onion", "tint")] == [False, True, False]
+
+
+@pytest.mark.browser
+def test_without_the_loop_it_stops_at_the_end_and_begins_again(mount: Any):
+    player = still(fps=60)
+    page = mount("player", player)
+    page.locator(".sk-loop").click()
+    assert page.evaluate("model.state.loop") is False
+    page.locator(".sk-play").click()
+    wait_for(page, frame=7)
+    page.wait_for_function("model.state.playing === false")
+    assert data(page)["frame"] == "7"
+    page.locator(".sk-play").click()
+    page.wait_for_function("Number(document.querySelector('canvas').dataset.frame) < 7")
+
+
+@pytest.mark.browser
+def test_the_picture_is_saved_and_files_are_asked_for(mount: Any):
+    page = mount("player", still())
+    with page.expect_download() as got:
+        page.locator(".sk-png").click()
+    assert Path(got.value.path()).read_bytes().startswith(b"\x89PNG")
+    page.locator(".sk-gif").click()
+    assert page.evaluate("model.asked") == [{"want": "gif", "camera": {"yaw": 0.45, "pitch": 0.16, "zoom": 1}}]
+    assert page.locator(".sk-gif").is_disabled()
+    arrive = "(content) => model.handlers['msg:custom'].forEach((act) => act(content, [model.bytes('R0lG')]))"
+    page.evaluate(arrive, {"error": MARKUP})
+    assert page.locator(".sk-alert").text_content() == MARKUP
+    assert page.locator("img").count() == 0
+    with page.expect_download() as got:
+        page.evaluate(arrive, {"file": "skeletons.gif", "type": "image/gif"})
+    assert (got.value.suggested_filename, Path(got.value.path()).read_bytes()) == ("skeletons.gif", b"GIF")
+    assert page.locator(".sk-alert").text_content() == ""
+    assert page.locator(".sk-gif").is_enabled()
+
+
+@pytest.mark.browser
+def test_a_saved_page_plays_from_a_file(browser: Any, tmp_path: Path):
+    player = Player([standing(200), 1.1 * standing(200)], SIX, ["one", MARKUP], synthetic=True)
+    player.remarks = lambda: MARKUP + "</script>"
+    target = player.save(tmp_path / "page.html")
+    page = browser[0].new_page()
+    errors, requests = strangers(page)
+    page.context.set_offline(True)
+    page.goto(target.as_uri())
+    page.wait_for_function("Number(document.querySelector('canvas').dataset.frame) > 3")
+    before = data(page)
+    assert page.locator("pre").text_content() == MARKUP + "</script>"
+    assert [page.locator(f".sk-{name}").is_visible() for name in ("png", "gif", "html")] == [True, False, False]
+    page.locator(".sk-play").click()
+    page.locator(".sk-ghost").click()
+    canvas(page).focus()
+    page.keyboard.press("End")
+    wait_for(page, frame=199)
+    assert data(page)["yaw"] == before["yaw"]
+    page.context.set_offline(False)
+    page.close()
+    assert errors == []
+    assert requests == [target.as_uri()]
 
 
 @pytest.mark.browser

@@ -55,9 +55,9 @@ export class View {
     this.observers.push(observer);
   }
 
-  watch(name, action) {
-    this.model.on(`change:${name}`, action);
-    this.watched.push([`change:${name}`, action]);
+  watch(name, action, kind = "change") {
+    this.model.on(`${kind}:${name}`, action);
+    this.watched.push([`${kind}:${name}`, action]);
   }
 
   /** What has to be said of generated clips: to who listens, and in a note to who looks. */

@@ -9,6 +9,8 @@ const SPEEDS = [0.1, 0.25, 0.5, 1, 2, 4];
 const HOME = { yaw: 0.45, pitch: 0.16, zoom: 1 };
 const EYE = 5; // distance of the eye in radii: a mild perspective that keeps proportions readable
 const NARROWEST = 170; // CSS pixels of one view; below that the views wrap into rows
+const TRAIL = 4; // past poses of an onion skin
+const REACH = 12; // CSS pixels from the pointer to the joint it names
 const PI2 = 2 * Math.PI;
 
 /** What one update holds, or a sentence saying why it cannot be drawn. */
@@ -30,8 +32,10 @@ function read(model) {
     bones: model.get("bones"),
     sides: model.get("sides"),
     head: model.get("head"),
+    names: model.get("joints") ?? [],
     titles: model.get("titles"),
     colours: model.get("colours"),
+    people: model.get("people") ?? [],
     place: model.get("place"),
     perspective: model.get("projection") !== "orthographic",
   };
@@ -138,6 +142,32 @@ class Body {
     g.globalAlpha = alpha;
     g.stroke(whole);
     g.globalAlpha = 1;
+  }
+
+  /** The limbs alone, as one pale line: a past pose, or another view's. What is masked is left out. */
+  trace(g, colour, width, alpha) {
+    const { data, points } = this;
+    g.strokeStyle = colour;
+    g.lineWidth = width;
+    g.globalAlpha = alpha;
+    g.beginPath();
+    for (const [child, parent] of data.bones) {
+      if (this.share(child, parent) === 1) continue;
+      g.moveTo(points[4 * child], points[4 * child + 1]);
+      g.lineTo(points[4 * parent], points[4 * parent + 1]);
+    }
+    g.stroke();
+    g.globalAlpha = 1;
+  }
+
+  /** [joint, distance] of the joint nearest to a point of the view. */
+  nearest(x, y) {
+    let best = [-1, Infinity];
+    for (let v = 0; v < this.data.joints; v++) {
+      const far = Math.hypot(this.points[4 * v] - x, this.points[4 * v + 1] - y);
+      if (far < best[1]) best = [v, far];
+    }
+    return best;
   }
 
   line(g, a, b, colour, width) {
@@ -257,6 +287,13 @@ class Body {
   }
 }
 
+/** A button that says what it does; `text` stands on it. */
+function button(name, text, label, title = label) {
+  const made = element("button", `sk-button sk-${name}`, { type: "button", title, "aria-label": label });
+  made.textContent = text;
+  return made;
+}
+
 /** Buttons, slider and texts below the picture. */
 function toolbar() {
   const bar = element("div", "sk-bar");
@@ -269,35 +306,52 @@ function toolbar() {
     option.textContent = `${value}×`;
     speed.append(option);
   }
-  const home = element("button", "sk-button sk-home", { type: "button", title: "Reset the view (or double-click it)" });
-  home.textContent = "⟲";
-  home.setAttribute("aria-label", "Reset the view");
+  const loop = button("loop", "loop", "Loop: begin again at the end");
+  const home = button("home", "⟲", "Reset the view", "Reset the view (or double-click it)");
+  const ghost = button("ghost", "ghost", "Ghost: the first view, pale, over the others");
+  const onion = button("onion", "trail", "Trail: the poses just before, pale");
+  const tint = button("tint", "persons", "A colour for each person instead of each side");
+  const png = button("png", "PNG", "Save this picture as PNG");
+  const gif = button("gif", "GIF", "Save the whole clip as an animated GIF, seen from here");
+  const html = button("html", "HTML", "Save a page that plays without a kernel or network");
   const key = element("span", "sk-key", { "aria-hidden": "true" });
   const note = element("span", "sk-note");
-  bar.append(play, scrub, time, speed, home, key, note);
-  return { bar, play, scrub, time, speed, home, key, note };
+  const save = element("span", "sk-save", { role: "group", "aria-label": "Save" });
+  save.append(png, gif, html);
+  const alert = element("span", "sk-alert", { role: "alert" });
+  bar.append(play, scrub, time, speed, loop, home, ghost, onion, tint, key, note, save, alert);
+  return { bar, play, scrub, time, speed, loop, home, ghost, onion, tint, png, gif, html, key, note, alert };
 }
 
-function paintKey(key, data) {
+/** What the colours mean: [swatch, colour, words] each; a swatch of a left limb is filled, of a right one outlined. */
+function paintKey(key, entries) {
   key.replaceChildren();
-  for (const side of ["left", "right"]) {
-    if (!data.sides.includes(side)) continue;
-    const swatch = element("i", `sk-swatch sk-${side}`);
-    swatch.style.setProperty("--sk-colour", data.colours[side]);
+  for (const [swatch, colour, words] of entries) {
+    const mark = element("i", `sk-swatch sk-${swatch}`);
+    mark.style.setProperty("--sk-colour", colour);
     const text = element("span", "");
-    text.textContent = side;
-    key.append(swatch, text);
+    text.textContent = words;
+    key.append(mark, text);
   }
+}
+
+/** Hand a file to whoever looks, as a download. */
+function download(name, blob) {
+  const link = element("a", "", { download: name, href: URL.createObjectURL(blob) });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
 class PlayerView extends View {
   constructor(model, el) {
     super(model, el, "sk-player", "Space ArrowLeft ArrowRight Home End");
     this.controls = toolbar();
-    this.root.append(this.controls.bar);
+    this.tip = element("div", "sk-tip");
+    this.root.append(this.controls.bar, this.tip);
     this.floor = document.createElement("canvas");
     this.camera = { ...HOME };
     this.playhead = 0;
+    this.pointer = null;
     this.shown = true;
     this.tick = this.tick.bind(this);
     this.listen();
@@ -308,17 +362,40 @@ class PlayerView extends View {
   listen() {
     const { model, canvas, controls } = this;
     for (const name of ["revision", "projection"]) this.watch(name, () => { this.load(); this.draw(); });
-    for (const name of ["speed", "fps", "timed", "height"]) this.watch(name, () => this.draw());
+    for (const name of ["speed", "fps", "timed", "height", "loop", "ghost", "onion"]) this.watch(name, () => this.draw());
+    this.watch("tint", () => { this.load(); this.draw(); });
     this.watch("synthetic", () => { this.load(); this.draw(); });
     this.watch("playing", () => this.wake());
     this.on(controls.play, "click", () => this.send("playing", !model.get("playing")));
     this.on(controls.scrub, "input", () => this.seek(Number(controls.scrub.value)));
     this.on(controls.speed, "change", () => this.send("speed", Number(controls.speed.value)));
     this.on(controls.home, "click", () => this.reset());
+    for (const name of ["loop", "ghost"]) this.on(controls[name], "click", () => this.send(name, !model.get(name)));
+    this.on(controls.onion, "click", () => this.send("onion", model.get("onion") ? 0 : TRAIL));
+    this.on(controls.tint, "click", () => this.send("tint", model.get("tint") === "person" ? "side" : "person"));
+    this.listenToSaving();
     this.on(canvas, "dblclick", () => this.reset());
     this.on(canvas, "keydown", (event) => this.key(event));
     this.listenToPointers(canvas);
     this.observe(new IntersectionObserver(([entry]) => { this.shown = entry.isIntersecting; this.wake(); }), canvas);
+  }
+
+  /** The picture is saved here; what takes a kernel to make arrives as a message, or as what went wrong. */
+  listenToSaving() {
+    const { model, controls } = this;
+    this.on(controls.png, "click", () => this.canvas.toBlob((blob) => download("skeletons.png", blob)));
+    for (const kind of ["gif", "html"]) {
+      if (typeof model.send !== "function") controls[kind].hidden = true; // no kernel: a saved page
+      this.on(controls[kind], "click", () => {
+        controls[kind].disabled = true;
+        model.send({ want: kind, camera: this.camera });
+      });
+    }
+    this.watch("custom", (content, buffers) => {
+      for (const kind of ["gif", "html"]) controls[kind].disabled = false;
+      controls.alert.textContent = content.error ?? "";
+      if (content.file) download(content.file, new Blob([buffers[0]], { type: content.type }));
+    }, "msg");
   }
 
   /** One finger or button turns, two fingers zoom. */
@@ -331,10 +408,12 @@ class PlayerView extends View {
     this.on(canvas, "pointerdown", (event) => {
       canvas.setPointerCapture(event.pointerId);
       fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+      this.point(null);
     });
+    this.on(canvas, "pointerleave", () => this.point(null));
     this.on(canvas, "pointermove", (event) => {
       const last = fingers.get(event.pointerId);
-      if (!last) return;
+      if (!last) { this.point({ x: event.offsetX, y: event.offsetY }); return; }
       const before = fingers.size === 2 ? spread() : 0;
       const [dx, dy] = [event.clientX - last.x, event.clientY - last.y];
       fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
@@ -345,6 +424,13 @@ class PlayerView extends View {
     this.on(canvas, "pointerup", lift);
     this.on(canvas, "pointercancel", lift);
     this.on(canvas, "wheel", (event) => { event.preventDefault(); this.zoom(Math.exp(-0.0015 * event.deltaY)); }, { passive: false });
+  }
+
+  /** Where the pointer rests, to name the joint there; null: nowhere. */
+  point(at) {
+    if (at === null && this.pointer === null) return;
+    this.pointer = at;
+    this.later();
   }
 
   turn(yaw, pitch) {
@@ -399,13 +485,14 @@ class PlayerView extends View {
       `Skeleton player, ${counted(views, "view")}: ${titles.join(", ")}. ${this.synthetic()}${counted(frames, "frame")}, ` +
         `up to ${counted(persons, "person")}. Space plays and pauses, arrow keys step.`,
     );
-    paintKey(this.controls.key, this.data);
+    this.keyState = "";
     this.mark(this.controls.note);
   }
 
   wake() {
     this.draw();
     if (this.pending || !this.model.get("playing") || !this.shown || this.closed) return;
+    if (this.model.get("loop") === false && this.frame === this.data.frames - 1) this.playhead = 0; // played to its end
     this.last = performance.now();
     this.pending = requestAnimationFrame(this.tick);
   }
@@ -416,8 +503,11 @@ class PlayerView extends View {
     const before = this.frame;
     const seconds = Math.min(Math.max(now - this.last, 0) / 1000, 0.25); // after a stall go on, do not leap
     this.last = now;
-    this.playhead = (this.playhead + seconds * this.model.get("fps") * this.model.get("speed")) % this.data.frames;
+    const next = this.playhead + seconds * this.model.get("fps") * this.model.get("speed");
+    const over = next >= this.data.frames && this.model.get("loop") === false;
+    this.playhead = over ? this.data.frames - 1 : next % this.data.frames;
     if (this.frame !== before) this.draw();
+    if (over) { this.send("playing", false); return; }
     this.pending = requestAnimationFrame(this.tick);
   }
 
@@ -430,11 +520,48 @@ class PlayerView extends View {
     this.clear(size, theme);
     if (data.fault) this.write(data.fault, 10, 8, size.width - 20, theme);
     else this.drawViews(size, theme);
+    this.nameJoint(size);
+    this.explain(theme);
     this.report();
+  }
+
+  /** The name of the joint under the pointer. */
+  nameJoint(size) {
+    const { tip, hit, data } = this;
+    tip.style.display = hit ? "block" : "none";
+    if (!hit) return;
+    const share = Math.round((100 * hit.masked) / 255);
+    const masked = share === 100 ? "masked" : share ? `masked by ${share} %` : "";
+    const metres = hit.metres.map((value) => value.toFixed(2).replace("-", "−")).join(", ");
+    const words = [data.names[hit.joint] ?? `joint ${hit.joint}`, data.persons > 1 ? `person ${hit.person + 1}` : "", masked];
+    tip.textContent = [...words, `(${metres}) m`].filter(Boolean).join(" · ");
+    const [left, top] = [(hit.view % size.columns) * size.width + hit.x, Math.floor(hit.view / size.columns) * size.height + hit.y];
+    tip.style.left = `${Math.max(Math.min(left + 12, size.width * size.columns - tip.offsetWidth - 4), 2)}px`;
+    tip.style.top = `${Math.max(top - 30, 2)}px`;
+  }
+
+  /** The joint of a view that is nearest to the pointer, if the pointer is there; ringed. */
+  hitJoint(i, left, top, size, near, theme) {
+    const { g, pointer, bodies, data } = this;
+    if (!pointer || pointer.x < left || pointer.x >= left + size.width || pointer.y < top || pointer.y >= top + size.height) return;
+    const [x, y] = [pointer.x - left, pointer.y - top];
+    const found = near.map((person) => [person, ...bodies[person].nearest(x, y)]).sort((a, b) => a[2] - b[2])[0];
+    if (!found || found[2] > REACH) return;
+    const [person, joint] = found;
+    const body = bodies[person];
+    const at = body.start + 3 * joint;
+    const metres = [0, 1, 2].map((c) => data.positions[at + c] * data.scale);
+    this.hit = { view: i, person, joint, x: body.points[4 * joint], y: body.points[4 * joint + 1], masked: body.masked[joint], metres };
+    g.beginPath();
+    g.arc(this.hit.x, this.hit.y, 8, 0, PI2);
+    g.strokeStyle = theme.ink;
+    g.lineWidth = 1.5;
+    g.stroke();
   }
 
   drawViews(size, theme) {
     const { g, data, camera } = this;
+    this.hit = null;
     const view = lens(camera, data.place, size.width, size.height, 20, data.perspective);
     this.prepareFloor(view, size, theme);
     for (let i = 0; i < data.views; i++) {
@@ -445,7 +572,8 @@ class PlayerView extends View {
       g.rect(0, 0, size.width, size.height);
       g.clip();
       g.drawImage(this.floor, 0, 0, size.width, size.height);
-      this.drawBodies(i, view, theme);
+      const near = this.drawBodies(i, view, theme);
+      this.hitJoint(i, left, top, size, near, theme);
       this.write(data.titles[i] ?? "", 10, 8, size.width - 20, theme);
       if (i % size.columns) {
         g.globalAlpha = 0.15;
@@ -471,6 +599,8 @@ class PlayerView extends View {
     const { g, data, bodies } = this;
     const width = Math.min(Math.max(0.034 * data.place.radius * view.pixels, 2), 9);
     g.lineCap = g.lineJoin = "round";
+    this.drawTrail(i, view, theme, width);
+    this.drawGhost(i, view, theme, width);
     const present = bodies.map((body, person) => body.place(i, view, this.frame, person));
     const near = bodies.map((_, person) => person).filter((person) => present[person]);
     near.sort((a, b) => bodies[a].points[2] - bodies[b].points[2]); // by the first joint's depth
@@ -487,10 +617,39 @@ class PlayerView extends View {
       bodies[person].joints(g, colours, theme, width);
       bodies[person].face(g, colours, theme, width);
     }
+    return near;
+  }
+
+  /** Past poses, the paler the older; none from before the first frame. */
+  drawTrail(i, view, theme, width) {
+    const count = this.model.get("onion") ?? 0;
+    const step = Math.max(Math.round(this.data.frames / 24), 1);
+    for (let past = count; past > 0; past--) {
+      const frame = this.frame - past * step;
+      if (frame < 0) continue;
+      this.bodies.forEach((body, person) => {
+        if (!body.place(i, view, frame, person)) return;
+        const { middle } = this.tones(this.data.colours, theme, person);
+        body.trace(this.g, this.model.get("tint") === "person" ? middle : theme.ink, 0.7 * width, (0.4 * (count + 1 - past)) / (count + 1));
+      });
+    }
+  }
+
+  /** The first view under the others. */
+  drawGhost(i, view, theme, width) {
+    if (i === 0 || !this.model.get("ghost")) return;
+    this.bodies.forEach((body, person) => {
+      if (body.place(0, view, this.frame, person)) body.trace(this.g, theme.ink, width, 0.28);
+    });
   }
 
   /** Limb colours: lighter on dark paper; persons after the first in a tone nearer to the paper. */
   tones({ left, right }, theme, person) {
+    if (this.model.get("tint") === "person") {
+      const own = this.data.people[person % this.data.people.length];
+      const tone = theme.dark ? mixed(own, 78, "#fff") : own;
+      return { left: tone, right: tone, middle: tone };
+    }
     const own = theme.dark ? [mixed(left, 85, "#fff"), mixed(right, 62, "#fff")] : [left, right];
     const [l, r, m] = [...own, theme.ink].map((colour) => (person ? mixed(colour, theme.dark ? 62 : 48, theme.paper) : colour));
     return { left: l, right: r, middle: m };
@@ -505,11 +664,34 @@ class PlayerView extends View {
     controls.scrub.max = String(data.frames - 1);
     controls.scrub.value = String(frame);
     controls.speed.value = String(model.get("speed"));
+    this.press(controls.loop, model.get("loop") !== false);
+    this.press(controls.ghost, Boolean(model.get("ghost")), data.views < 2);
+    this.press(controls.onion, Boolean(model.get("onion")), data.frames < 2);
+    this.press(controls.tint, model.get("tint") === "person", data.persons < 2);
     const seconds = model.get("timed") ? ` · ${(frame / model.get("fps")).toFixed(2)} s` : "";
     const text = `${frame + 1} / ${data.frames}${seconds}`;
     controls.time.textContent = text;
     controls.scrub.setAttribute("aria-valuetext", text);
-    this.tell({ frame, yaw: camera.yaw.toFixed(4), pitch: camera.pitch.toFixed(4), zoom: camera.zoom.toFixed(4) });
+    const hovered = this.hit ? `${this.hit.view} ${this.hit.person} ${this.hit.joint}` : "";
+    this.tell({ frame, hovered, yaw: camera.yaw.toFixed(4), pitch: camera.pitch.toFixed(4), zoom: camera.zoom.toFixed(4) });
+  }
+
+  /** The key, in the very tones of the picture; made anew when they change. */
+  explain(theme) {
+    const { data, model } = this;
+    const by = model.get("tint") === "person" ? "person" : "side";
+    if (this.keyState === `${by} ${theme.dark}`) return;
+    this.keyState = `${by} ${theme.dark}`;
+    const persons = Array.from({ length: data.persons }, (_, m) => ["left", this.tones(data.colours, theme, m).left, `person ${m + 1}`]);
+    const sides = ["left", "right"].filter((side) => data.sides.includes(side));
+    const tones = this.tones(data.colours, theme, 0);
+    paintKey(this.controls.key, by === "person" ? persons : sides.map((side) => [side, tones[side], side]));
+  }
+
+  /** A button that stays pressed; hidden where it would change nothing. */
+  press(control, on, useless = false) {
+    control.setAttribute("aria-pressed", String(on));
+    control.hidden = useless;
   }
 
   close() {

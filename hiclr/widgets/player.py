@@ -1,6 +1,7 @@
 """A player of skeleton clips: several side by side, on one clock and with one camera."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import anywidget
@@ -11,18 +12,21 @@ from torch import Tensor
 
 from hiclr.errors import InputError
 from hiclr.figures import skeletons
-from hiclr.figures.style import LIMBS, Figure, label
+from hiclr.figures.camera import HOME, Camera, Place, place_of
+from hiclr.figures.film import Film, film
+from hiclr.figures.style import LIMBS, Figure, class_colour, label
 from hiclr.skeleton import Layout
 from hiclr.widgets.picture import Pictured
 from hiclr.widgets.scripts import script, style
+from hiclr.widgets.standalone import standalone
 
-__all__ = ["Clip", "Packed", "Place", "Player", "pack", "place_of"]
+__all__ = ["Clip", "Packed", "Player", "pack"]
 
 Clip = Tensor | NDArray[np.float32]
 
 _PLAYED = 30.0  # frames a second that are played of clips whose rate is not known
 _LARGEST = 32767  # of an int16
-_MARGIN = 1.12  # the picture is this much larger than the clip it is fitted to
+_PEOPLE = [class_colour(index) for index in (0, 4, 2, 3)]
 
 
 class Packed(NamedTuple):
@@ -37,22 +41,6 @@ class Packed(NamedTuple):
     data: bytes
     scale: float
     shape: list[int]
-
-
-class Place(NamedTuple):
-    """Where the camera looks: fitted once, so that an update never moves the picture.
-
-    Args:
-        target: the point in the middle of the picture, metres.
-        radius: half the height of what is shown, metres.
-        floor: height of the floor, metres.
-        facing: the side to look from, radians about y, 0 being +z.
-    """
-
-    target: tuple[float, float, float]
-    radius: float
-    floor: float
-    facing: float
 
 
 def _checked(clips: Sequence[Clip], layout: Layout) -> list[NDArray[np.float32]]:
@@ -80,7 +68,7 @@ def _checked(clips: Sequence[Clip], layout: Layout) -> list[NDArray[np.float32]]
     return arrays
 
 
-def _stacked(arrays: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+def _stacked(arrays: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
     """(W, T, M, V, 3), shorter clips and clips with fewer persons filled up with absence."""
     frames = max(x.shape[1] for x in arrays)
     persons = max(x.shape[3] for x in arrays)
@@ -88,6 +76,11 @@ def _stacked(arrays: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     for row, x in zip(out, arrays, strict=True):
         row[: x.shape[1], : x.shape[3]] = x.transpose(1, 3, 2, 0)
     return out
+
+
+def _alike(arrays: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+    """(W, 3, T, V, M), filled up as in `_stacked`."""
+    return _stacked(arrays).transpose(0, 4, 1, 3, 2)
 
 
 def pack(clips: Sequence[Clip], layout: Layout) -> Packed:
@@ -117,50 +110,13 @@ def _hidden(clips: Sequence[NDArray[np.float32]], layout: Layout) -> list[NDArra
     return masks
 
 
-def _facing(x: NDArray[np.float32], layout: Layout) -> float:
-    """The side to look from first: that of the first person's front; with two persons, across the line between them."""
-    here = (x != 0).any(axis=(0, 2))  # (T, M)
-    both = np.flatnonzero(here[:, :2].all(axis=1)) if here.shape[1] > 1 else np.array([], dtype=int)
-    alone = np.flatnonzero(here[:, 0])
-    if len(both):
-        one, two = x[:, both[0], :, 0].mean(axis=1), x[:, both[0], :, 1].mean(axis=1)
-        across = two - one
-    elif layout.pairs and len(alone):
-        left, right = np.array(layout.pairs).T
-        across = (x[:, alone[0], right, 0] - x[:, alone[0], left, 0]).sum(axis=1)  # the front is up × across
-    else:
-        across = np.array([1.0, 0.0, 0.0])  # as sensors give it: who faces the sensor looks along -z
-    return float(np.arctan2(across[2], -across[0])) if across[[0, 2]].any() else np.pi
-
-
-def place_of(clip: Clip, layout: Layout) -> Place:
-    """Where to look, to see all of a clip from the front.
-
-    Args:
-        clip: (3, T, V, M) metres, y up.
-        layout: the V joints.
-
-    Raises:
-        InputError: as `pack`.
-    """
-    x = _checked([clip], layout)[0]
-    there = (x != 0).any(axis=(0, 2))  # (T, M)
-    points = x.transpose(1, 3, 2, 0)[there].reshape(-1, 3)
-    if not len(points):
-        return Place((0.0, 0.0, 0.0), 1.0, -1.0, np.pi)
-    low, high = points.min(axis=0), points.max(axis=0)
-    across = float(np.hypot(*(high - low)[[0, 2]]))
-    radius = _MARGIN * max(float(high[1] - low[1]), across, 1e-3) / 2
-    middle = (low + high) / 2
-    return Place((float(middle[0]), float(middle[1]), float(middle[2])), radius, float(low[1]), _facing(x, layout))
-
-
 class Player(Pictured, anywidget.AnyWidget):  # type: ignore[misc]
     """Plays clips side by side in 3D: drag turns, the wheel zooms, a double-click resets, space plays, arrows step.
 
-    Left limbs are filled, right limbs outlined; persons after the first are paler; absent persons are not drawn;
-    masked joints are hollow, joints masked in part are filled the paler. The camera is the reader's: no update moves
-    it.
+    Left limbs are filled, right limbs outlined; persons after the first are paler, or each has a colour; absent persons
+    are not drawn; masked joints are hollow, joints masked in part are filled the paler. A joint is named under the
+    pointer. Below: speed, loop, a ghost of the first view over the others, a trail of past poses, and what can be
+    saved. The camera is the reader's: no update moves it.
 
     Args:
         clips: W clips (3, T, V, M) in metres, y up.
@@ -199,6 +155,11 @@ class Player(Pictured, anywidget.AnyWidget):  # type: ignore[misc]
     synthetic = traitlets.Bool(False).tag(sync=True)
     speed = traitlets.Float(1.0).tag(sync=True)
     playing = traitlets.Bool(True).tag(sync=True)
+    loop = traitlets.Bool(True).tag(sync=True)
+    ghost = traitlets.Bool(False).tag(sync=True)  # the first view, pale, over the others
+    onion = traitlets.Int(0, min=0, max=8).tag(sync=True)  # past poses that are drawn too
+    tint = traitlets.Enum(["side", "person"], "side").tag(sync=True)  # what the colours tell apart
+    people = traitlets.List(traitlets.Unicode()).tag(sync=True)
     height = traitlets.Int(300).tag(sync=True)
     revision = traitlets.Int(0).tag(sync=True)
 
@@ -220,6 +181,7 @@ class Player(Pictured, anywidget.AnyWidget):  # type: ignore[misc]
             joints=list(layout.joints),
             head=next((v for v, name in enumerate(layout.joints) if name.lower() == "head"), -1),
             colours={side: LIMBS[side].colour for side in ("left", "right")},
+            people=_PEOPLE,
             fps=_PLAYED if fps is None else float(fps),
             timed=fps is not None,
             synthetic=synthetic,
@@ -227,6 +189,8 @@ class Player(Pictured, anywidget.AnyWidget):  # type: ignore[misc]
             height=height,
         )
         self.update(clips, titles, refit=True)
+        self.remarks: Callable[[], str] = str
+        self.on_msg(self._answer)
 
     @property
     def clips(self) -> list[NDArray[np.float32]]:
@@ -279,7 +243,55 @@ class Player(Pictured, anywidget.AnyWidget):  # type: ignore[misc]
             if refit:
                 self.place = place_of(arrays[0], self._layout)._asdict()
             self.revision += 1
-        self._clips = arrays
+        self._clips, self._masks, self._arrows = arrays, masks, [gain * x for x in arrows]
+
+    def page(self) -> str:
+        """One HTML page that plays these clips with no kernel and no network; `remarks()` is its text."""
+        return standalone("player", self.get_state(), self.describe(), self.remarks())
+
+    def film(self, camera: Camera = HOME) -> bytes:
+        """The clips as an animated GIF, seen from `camera`, at the player's speed."""
+        options = Film(
+            hidden=_alike([np.repeat(mask[None], 3, axis=0) for mask in self._masks])[:, 0],
+            vectors=_alike(self._arrows) if self._arrows else (),
+            from_parent=self.vector_origin == "parent",
+            ghost=self.ghost,
+            trail=self.onion > 0,
+            people=self.people if self.tint == "person" else (),
+            place=Place(**self.place),
+            camera=camera,
+        )
+        rate, said = self.fps * self.speed, self.synthetic
+        return film(_alike(self._clips), self._layout, self.titles, fps=rate, synthetic=said, options=options)
+
+    def save(self, path: Path | str) -> Path:
+        """Write the clips as `.html` (plays anywhere), `.gif` (animated) or `.png` (the still picture).
+
+        Raises:
+            InputError: another ending.
+        """
+        target = Path(path)
+        if target.suffix not in (".html", ".gif", ".png"):
+            raise InputError(f"A player is saved as .html, .gif or .png; {target.name!r} ends in none of them.")
+        if target.suffix == ".html":
+            target.write_text(self.page(), encoding="utf-8")
+        else:
+            target.write_bytes(self.film() if target.suffix == ".gif" else self.picture().png())
+        return target
+
+    def _answer(self, _: Any, content: dict[str, Any], __: Any) -> None:
+        """Make the file that the browser asks for. An error is shown there, and raised for who looks on here."""
+        try:
+            if content.get("want") == "gif":
+                data, kind = self.film(_camera(content.get("camera"))), "image/gif"
+            elif content.get("want") == "html":
+                data, kind = self.page().encode(), "text/html"
+            else:
+                return
+        except Exception as error:
+            self.send({"error": f"{type(error).__name__}: {error}"})
+            raise
+        self.send({"file": f"skeletons.{content['want']}", "type": kind}, [data])
 
     def _titles(self, titles: Sequence[str] | None, count: int) -> list[str]:
         if titles is None:
@@ -306,6 +318,14 @@ class Player(Pictured, anywidget.AnyWidget):  # type: ignore[misc]
         """The clips as rows of poses."""
         if len(self._clips) == 1:
             return skeletons.strip(self._clips[0], self._layout, title=self.titles[0], synthetic=self.synthetic)
-        stacked = _stacked(self._clips).transpose(0, 4, 1, 3, 2)
-        rows = {title or f"view {i + 1}": x for i, (title, x) in enumerate(zip(self.titles, stacked, strict=True))}
+        named = enumerate(zip(self.titles, _alike(self._clips), strict=True))
+        rows = {title or f"view {i + 1}": x for i, (title, x) in named}
         return skeletons.ladder(rows, self._layout, synthetic=self.synthetic)
+
+
+def _camera(asked: Any) -> Camera:
+    """What the browser says its camera is; the first look where it says nothing of use."""
+    try:
+        return Camera(*(float(asked[name]) for name in Camera._fields))
+    except (TypeError, KeyError, ValueError):
+        return HOME
