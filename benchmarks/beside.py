@@ -37,7 +37,7 @@ EPOCHS, TESTS = 100, 20  # of their linear evaluation
 def views(x: torch.Tensor, batch: int) -> list[float]:
     """Seconds of the four views of each batch, ours."""
     made, generator, seconds = paper_views(NTU_25), torch.Generator().manual_seed(0), []
-    for part in x.split(batch):
+    for part in torch.split(x, batch):
         start = time.perf_counter()
         made(part, generator)
         made.apply_view(0, part, made.draw_view(0, tuple(part.shape), generator))

@@ -1,24 +1,31 @@
 """All that is said about speed on a GPU, measured by one command: a result file of everything.
 
-    python -m benchmarks.gpu [--clips 40091] [--batch 128] [--device cuda] [--out benchmarks/results/gpu.json]
+    python -m benchmarks.gpu [--clips 40091] [--batch 128] [--seconds 300] [--minutes M] [--device cuda] [--out FILE]
 
-Per way of computing (precision, torch.compile, CUDA graphs, joint statistics), in a process of its own: seconds of a
-step of the paper preset on as many clips as NTU RGB+D 60 cross-subject trains on, hours that 300 epochs would take,
-peak memory, how busy the GPU was. Then where a step's time goes, whether a run that was stopped goes on to the same
-bits, whether augmentations and features on the GPU are those of the CPU, and features, kNN and the linear probe.
-A way that fails is recorded with its message. With --device cpu and few clips it runs anywhere, for a test.
+Per way of computing (precision, torch.compile, CUDA graphs, joint statistics): seconds of a step of the paper preset
+on as many clips as NTU RGB+D 60 cross-subject trains on, hours that 300 epochs would take, peak memory, how busy the
+GPU was. Then where a step's time goes, whether a run that was stopped goes on to the same bits, whether augmentations
+and features on the GPU are those of the CPU, and features, kNN and the linear probe.
+
+Every part is a process of its own with a limit of time, and what is found is written after each: one that fails or
+hangs is recorded as such and costs nothing else. With --minutes, parts for which no time is left are left out and
+named. With --device cpu and few clips it runs anywhere, for a test.
 """
 
 import argparse
 import dataclasses
 import json
+import math
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +89,7 @@ def settings(given: argparse.Namespace, **changes: Any) -> PretrainConfig:
     """The paper preset on clips that are preprocessed already; absent persons skipped."""
     ours: dict[str, Any] = {
         "knn_every": 0, "centre": "none", "turn": "none", "persons": "present",
-        "device": given.device, "batch_size": given.batch, "channels": given.channels,
+        "device": given.device, "batch_size": given.batch, "channels": given.channels, "features": given.features,
     }  # fmt: skip
     return dataclasses.replace(PRESETS["paper"], **(ours | changes))
 
@@ -143,7 +150,8 @@ def resumed(given: argparse.Namespace) -> dict[str, Any]:
 
 def as_on_cpu(given: argparse.Namespace) -> dict[str, float]:
     """Largest difference of the augmentations for one draw, and of features relative to their size."""
-    x = torch.from_numpy(clips(64, 2))
+    count = min(64, given.clips)
+    x = torch.from_numpy(clips(count, 2))
     views, where = paper_views(NTU_25), pick_device(given.device)
     far = 0.0
     for view in range(len(views)):
@@ -152,9 +160,9 @@ def as_on_cpu(given: argparse.Namespace) -> dict[str, float]:
         far = max(
             far, float((views.apply_view(view, x.to(where), there).cpu() - views.apply_view(view, x, draw)).abs().max())
         )
-    config, train = settings(given, init="default"), made(64)
+    config, train = settings(given, init="default"), made(count)
     torch.manual_seed(0)
-    encoder = build_model(config, NTU_25, 64).encoder
+    encoder = build_model(config, NTU_25, count).encoder
     one, other = (extract(encoder, train, config, device=kind) for kind in ("cpu", given.device))
     return {"augmentations_m": far, "features_relative": float(np.abs(one - other).max() / np.abs(one).max())}
 
@@ -177,26 +185,41 @@ def evaluation(given: argparse.Namespace) -> dict[str, float]:
     return {"features_s": encoded - start, "knn_s": voted - encoded, "linear_s": probed - voted}
 
 
-def tried(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What it found, or why it failed: one part that fails must not cost the others."""
-    try:
-        return work()
-    except Exception as error:
-        return {"failed": f"{type(error).__name__}: {error}"[:500]}
+def parts() -> dict[str, Callable[[argparse.Namespace], dict[str, Any]]]:
+    """Name -> what is measured, what matters most first."""
+    ways: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {way: partial(epochs, way) for way in WAYS}
+    return ways | {
+        "a step of bf16, part by part, s": lambda given: profile(settings(given, precision="bf16-mixed", epochs=4), 1),
+        "resume": resumed,
+        "beside the CPU": as_on_cpu,
+        "evaluation": evaluation,
+    }
 
 
-def alone(way: str, given: argparse.Namespace) -> dict[str, Any]:
-    """A way in a process of its own."""
-    words = ["--one", way, "--clips", str(given.clips), "--batch", str(given.batch), "--device", given.device]
-    words += ["--channels", str(given.channels)]
-    done = subprocess.run(  # noqa: S603 - ours
-        [sys.executable, "-m", "benchmarks.gpu", *words], capture_output=True, text=True, check=False
-    )
+def alone(part: str, given: argparse.Namespace, seconds: float) -> dict[str, Any]:
+    """A part in a process of its own: what it found, or why there is nothing."""
+    words = ["--one", part, "--clips", str(given.clips), "--batch", str(given.batch), "--device", given.device]
+    words += ["--channels", str(given.channels), "--features", str(given.features)]
+    command = [sys.executable, "-m", "benchmarks.gpu", *words]
+    return answer_of(command, seconds)
+
+
+def answer_of(command: list[str], seconds: float) -> dict[str, Any]:
+    """The last line that a command prints, read as JSON; it and all that it started are ended when time is up."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:  # noqa: S603
+        try:
+            out, err = process.communicate(timeout=seconds)
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            return {"failed": f"no answer within {seconds:.0f} s"}
     try:
-        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        answer: dict[str, Any] = json.loads(out.splitlines()[-1])
     except (ValueError, IndexError):
-        answer = {"failed": done.stderr[-500:]}
-    warnings = [line for line in done.stderr.splitlines() if "torch.compile" in line]
+        answer = {"failed": err[-500:] or f"exit code {process.returncode}"}
+    warnings = [line for line in err.splitlines() if "torch.compile" in line]
     return answer | ({"said": warnings[-1]} if warnings else {})
 
 
@@ -206,33 +229,25 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--channels", type=int, default=16, help="of ST-GCN's first layers")
-    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
+    parser.add_argument("--features", type=int, default=256)
+    parser.add_argument("--parts", nargs="+", default=list(parts()), choices=list(parts()))
+    parser.add_argument("--seconds", type=float, default=300, help="that one part may take")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="that all parts may take")
     parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--one", choices=list(WAYS), help=argparse.SUPPRESS)
+    parser.add_argument("--one", choices=list(parts()), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one is not None:
-        print(json.dumps(epochs(given.one, given)))
+        print(json.dumps(parts()[given.one](given)))
         return 0
     results: dict[str, Any] = {"machine": environment(given.device), "clips": given.clips, "batch": given.batch}
     results["ways"] = {}
-
-    def show(name: str, found: dict[str, Any]) -> None:
-        print(f"{name}: {json.dumps(found)}", flush=True)
+    end = time.monotonic() + 60 * given.minutes
+    for part in given.parts:
+        left = min(given.seconds, end - time.monotonic())
+        found = alone(part, given, left) if left > 1 else {"failed": "no time was left"}
+        (results["ways"] if part in WAYS else results)[part] = found
+        print(f"{part}: {json.dumps(found)}", flush=True)
         given.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")  # after each part: none is lost
-
-    for way in given.ways:
-        results["ways"][way] = alone(way, given)
-        show(way, results["ways"][way])
-    half = {"precision": "bf16-mixed", "epochs": 4}
-    parts: dict[str, Callable[[], dict[str, Any]]] = {
-        "a step of bf16, part by part, s": lambda: profile(settings(given, **half), 1),
-        "resume": lambda: resumed(given),
-        "beside the CPU": lambda: as_on_cpu(given),
-        "evaluation": lambda: evaluation(given),
-    }
-    for name, work in parts.items():
-        results[name] = tried(work)
-        show(name, results[name])
     return 0
 
 

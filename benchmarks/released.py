@@ -26,7 +26,7 @@ SETTINGS = "config/release/gcn_ntu60/pretext/pretext_hiclr_xsub_joint.yaml"
 
 def without_gpu(model: Any) -> None:
     """What the released code asks of a GPU, on a CPU."""
-    torch.Tensor.cuda = lambda self, *_, **__: self  # type: ignore[method-assign,assignment,misc]
+    torch.Tensor.cuda = lambda self, *_, **__: self  # type: ignore[method-assign]
 
     def enqueue(keys: torch.Tensor) -> None:
         at = int(model.queue_ptr)

@@ -59,7 +59,7 @@ def encoder(clips: int = 32) -> dict[str, dict[str, float]]:
     x[..., 1] = 0
     rows = {}
     for persons in ("all", "present"):
-        network = STGCN(NTU_25, persons=persons)  # type: ignore[arg-type]
+        network = STGCN(NTU_25, persons=persons)
         for precision, dtype in (("fp32", None), ("bf16", torch.bfloat16)):
 
             def step(network: STGCN = network, dtype: torch.dtype | None = dtype) -> None:
