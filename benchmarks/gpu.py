@@ -47,12 +47,14 @@ RESULTS = Path(__file__).parent / "results" / "gpu.json"
 EPOCHS = 300  # of the paper preset
 WAYS: dict[str, dict[str, Any]] = {
     "fp32": {},
+    "tf32": {"precision": "tf32"},
     "bf16": {"precision": "bf16-mixed"},
     "bf16, compiled": {"precision": "bf16-mixed", "compile": "default"},
     "bf16, CUDA graphs": {"precision": "bf16-mixed", "compile": "reduce-overhead"},
     "bf16, joint views": {"precision": "bf16-mixed", "joint_views": True},
     "bf16, joint views, compiled": {"precision": "bf16-mixed", "joint_views": True, "compile": "default"},
     "bf16, all places": {"precision": "bf16-mixed", "persons": "all"},
+    "bf16, deterministic": {"precision": "bf16-mixed", "deterministic": True},
 }
 
 
@@ -124,10 +126,11 @@ def epochs(way: str, given: argparse.Namespace) -> dict[str, Any]:
     return answer
 
 
-def resumed(given: argparse.Namespace) -> dict[str, Any]:
+def resumed(deterministic: bool, given: argparse.Namespace) -> dict[str, Any]:
     """Whether 4 epochs and 2 + 2 epochs end with the same bits, and whether two runs do."""
     few = 4 * given.batch
-    train, config = made(few), settings(given, epochs=4, queue_size=few // 2, mining_epoch=2)
+    changes = {"epochs": 4, "queue_size": few // 2, "mining_epoch": 2, "deterministic": deterministic}
+    train, config = made(few), settings(given, **changes)
     states = []
     with tempfile.TemporaryDirectory() as folder:
         for name, cut in (("straight", None), ("again", None), ("cut", 2)):
@@ -190,7 +193,8 @@ def parts() -> dict[str, Callable[[argparse.Namespace], dict[str, Any]]]:
     ways: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {way: partial(epochs, way) for way in WAYS}
     return ways | {
         "a step of bf16, part by part, s": lambda given: profile(settings(given, precision="bf16-mixed", epochs=4), 1),
-        "resume": resumed,
+        "resume": partial(resumed, False),
+        "resume, deterministic": partial(resumed, True),
         "beside the CPU": as_on_cpu,
         "evaluation": evaluation,
     }

@@ -20,6 +20,7 @@ from hiclr.datasets.base import Ids, SkeletonSet
 from hiclr.datasets.preprocessing import Preprocess
 from hiclr.datasets.streams import to_stream
 from hiclr.errors import InputError
+from hiclr.pretraining.arithmetic import arithmetic
 from hiclr.pretraining.config import PretrainConfig
 from hiclr.pretraining.feed import Feed
 from hiclr.pretraining.model import build_networks, coordinate_scale, layout_of, preprocess_of, views_of
@@ -159,7 +160,7 @@ def extract(
     parts = []
     encoder.eval().to(where)
     try:
-        with torch.no_grad(), progress(len(clips), 0, unit="clip", delay=5) as bar:
+        with torch.no_grad(), arithmetic(), progress(len(clips), 0, unit="clip", delay=5) as bar:
             for number, chunk in enumerate(chunks):
                 parts.append(encoder(change(feed.batch(chunk), number)).float().cpu().numpy())
                 bar.update(len(chunk))

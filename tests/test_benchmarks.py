@@ -36,7 +36,7 @@ def test_the_gpu_benchmark_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_the_other_parts_of_the_gpu_benchmark_in_small():
     given = argparse.Namespace(device="cpu", clips=8, batch=4, channels=4, features=8)
     wanted = {"epochs_after_the_cut": 2, "cut_and_straight_differ_by": 0, "two_runs_differ_by": 0}
-    assert gpu.parts()["resume"](given) == wanted
+    assert gpu.parts()["resume, deterministic"](given) == wanted
     assert gpu.parts()["beside the CPU"](given) == {"augmentations_m": 0, "features_relative": 0}
 
 

@@ -129,8 +129,11 @@ class PretrainConfig:
     """All query views in one pass of the encoder, with batch-norm statistics over all of them."""
     compile: Literal["no", "default", "reduce-overhead"] = "no"
     """Let torch.compile fuse the encoder ("reduce-overhead": with CUDA graphs); where it fails that is said."""
-    precision: Literal["32", "bf16-mixed"] = "32"
-    """Arithmetic of the encoder; projections, losses and weights stay in 32 bit."""
+    precision: Literal["32", "tf32", "bf16-mixed"] = "32"
+    """Arithmetic of the encoder; projections, losses and weights stay in 32 bit. On a GPU "tf32" rounds the factors of
+    products to 10 bits after the point, "32" does not."""
+    deterministic: bool = False
+    """On a GPU add in a fixed order, so that a run that was stopped goes on to the same bits; slower."""
     device: str = "auto"
     """auto (the GPU where there is one), cpu, cuda, cuda:1, mps."""
 

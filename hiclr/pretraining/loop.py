@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from hiclr.datasets.base import SkeletonSet
 from hiclr.errors import InputError
+from hiclr.pretraining.arithmetic import arithmetic, say_what_is_not_exact
 from hiclr.pretraining.config import PretrainConfig
 from hiclr.pretraining.epoch import Epoch
 from hiclr.pretraining.faulty import NotFiniteError
@@ -59,12 +60,14 @@ def pretrain(train: SkeletonSet, config: PretrainConfig, run: Run) -> Iterator[R
             if first:
                 run.save(training.state(epoch), epoch.number, epoch.steps)
 
+        tf32 = config.precision == "tf32"
+        say_what_is_not_exact(training.fabric.device, tf32, config.deterministic)
         done, kept = (0, None) if latest is None else (latest[1], latest[0].get("epoch"))
         epoch = training.begin(done, kept)
         before = done * training.steps + epoch.steps
         with closing(Progress(run if first else None, config.epochs, training.steps, training.batch, before)) as bar:
             while epoch.number < config.epochs:
-                with StopFlag() as stop, _drawn_kept(run, first):
+                with StopFlag() as stop, _drawn_kept(run, first), arithmetic(tf32, config.deterministic):
                     row = training.run_epoch(epoch, stop, bar, keep)
                     done += 1
                     if first:

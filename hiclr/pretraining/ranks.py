@@ -26,6 +26,8 @@ _DDP = inspect.signature(nn.parallel.DistributedDataParallel).parameters  # torc
 
 def make_fabric(device: torch.device, precision: Any) -> Fabric:
     """Fabric for one device, or for all that torchrun started; 32 bit where the GPU has no bfloat16, which is said."""
+    if precision == "tf32":  # how the factors of a product are rounded is not Fabric's matter: see `arithmetic`
+        precision = "32"
     # emulated, as older GPUs do it, it is slower than 32 bit and less exact
     if precision == "bf16-mixed" and device.type == "cuda" and not torch.cuda.is_bf16_supported(False):
         _say.warning("This GPU has no bfloat16: training in 32 bit.")
