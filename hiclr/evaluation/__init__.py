@@ -1,23 +1,36 @@
 """What frozen features are worth: every protocol of the field, its floors, and how sure each number is."""
 
-from hiclr.evaluation.calibration import (
-    Reliability,
-    adaptive_reliability,
-    confidence_of,
-    fit_temperature,
-    reliability,
-)
+from hiclr.evaluation.calibration import Reliability, adaptive_reliability, confidence_of, fit_temperature, reliability
 from hiclr.evaluation.clusters import Embedding, clamp_perplexity, neighbour_purity, silhouette, tsne
 from hiclr.evaluation.corruptions import CORRUPTIONS, Corruption, body_parts, drop_frames, swap_sides
 from hiclr.evaluation.finetune import fine_tune, finetune_text, semi_supervised
 from hiclr.evaluation.floors import chance, random_features, raw_coordinates, raw_nearest
 from hiclr.evaluation.fusion import Scores, choose_weights, evaluate_fusion, fuse, fusion_table
-from hiclr.evaluation.knn import knn_accuracy, knn_predict, nearest
+from hiclr.evaluation.holdout import Holdout, hold_out
+from hiclr.evaluation.knn import knn_accuracy, knn_predict, knn_predictions, nearest
 from hiclr.evaluation.labels import RULES, Labelled, draw_labels
 from hiclr.evaluation.linear import class_scores, converged, linear_probe, rank_classes, top_k_accuracy
-from hiclr.evaluation.report import NOT_KEPT, PROTOCOLS, Part, evaluate, interval, results_path, table
+from hiclr.evaluation.predictions import Predictions, compare, load_predictions
+from hiclr.evaluation.probes import ACTCLR, HICLR, MAMP, Probe, ProbeConfig, choose_rate, sgd_probe
+from hiclr.evaluation.protocols import DEFAULT, PROTOCOLS, Outcome, Part
+from hiclr.evaluation.report import ALL, NOT_KEPT, evaluate, measure, predictions_path, results_path
+from hiclr.evaluation.retrieval import Retrieval, few_shot, ntu_one_shot, one_shot, retrieve
 from hiclr.evaluation.robustness import measure_robustness, pool_robustness, robustness_text
+from hiclr.evaluation.rows import interval
+from hiclr.evaluation.statistics import (
+    Interval,
+    Paired,
+    bootstrap,
+    class_accuracy,
+    confusion_counts,
+    group_accuracy,
+    mcnemar,
+    mean_class_accuracy,
+    over_seeds,
+    paired,
+)
 from hiclr.evaluation.supervised import RECIPES, FinetuneConfig
+from hiclr.evaluation.text import table
 from hiclr.evaluation.transfer import JointMap, carry, map_joints, transfer_to
 
 __all__ = [

@@ -15,7 +15,9 @@ from hiclr.datasets.base import Ids
 from hiclr.datasets.wording import counted
 from hiclr.errors import InputError
 from hiclr.evaluation.linear import class_scores, linear_probe, top_k_accuracy
-from hiclr.evaluation.report import TOP, interval, reading_notes
+from hiclr.evaluation.protocols import TOP
+from hiclr.evaluation.report import reading_notes
+from hiclr.evaluation.rows import interval
 from hiclr.features import Features, features
 from hiclr.pretraining.feed import held_out
 from hiclr.pretraining.schedule import derive
