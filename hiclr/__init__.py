@@ -12,6 +12,7 @@ Rooms, in the order in which data flows; no room imports from one further down:
     pretraining    settings, one step, one loop that yields a row per epoch
     features       frozen encoder -> arrays, computed once
     evaluation     kNN, linear probe, floors, clusters
+    ablation       a grid of settings, its runs in a queue, means and paired differences over seeds
     workbook       what the notebooks share: clips, settings, the run folder
     figures        pictures, each a function that returns a figure
     widgets        the interactive ones for JupyterLab

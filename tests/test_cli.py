@@ -17,8 +17,9 @@ import torch
 
 import hiclr
 from hiclr.__main__ import main
-from hiclr.commands.train import Preset, duration, epoch_line, train_part
+from hiclr.commands.train import Preset, epoch_line, train_part
 from hiclr.datasets import RELEASED, RELEASED_CODE, Preprocess, SkeletonSet, open_set, save_set, synthetic
+from hiclr.datasets.wording import duration
 from hiclr.errors import InputError
 from hiclr.pretraining import PRESETS, PretrainConfig
 

@@ -23,6 +23,7 @@ ORDER = (
     "pretraining",
     "features",
     "evaluation",
+    "ablation",
     "workbook",
     "figures",
     "widgets",

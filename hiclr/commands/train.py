@@ -8,7 +8,7 @@ import tyro
 
 from hiclr.commands.answer import Answer, tell
 from hiclr.datasets import SkeletonSet, open_set
-from hiclr.datasets.wording import counted
+from hiclr.datasets.wording import counted, duration
 from hiclr.pretraining import PRESETS, PretrainConfig, prepare_run, pretrain
 from hiclr.pretraining.model import views_of
 from hiclr.runs import Row, Run, check_device
@@ -88,14 +88,6 @@ def epoch_line(row: Row, epochs: int) -> str:
         f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  loss {row['loss']:.3f}  InfoNCE {row['info_nce']:.3f} "
         f"(nothing learned: {row['ln_k']:.2f}){knn}  {row['seconds']:.1f} s{rate}, {duration(left)} left"
     )
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the unit that is read most easily."""
-    for unit, size in (("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def _answer(run: Run, text: str, part: str) -> Answer:

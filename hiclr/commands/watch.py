@@ -7,8 +7,8 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from hiclr.commands.answer import Answer, tell
-from hiclr.commands.train import duration, epoch_line
-from hiclr.datasets.wording import counted
+from hiclr.commands.train import epoch_line
+from hiclr.datasets.wording import counted, duration
 from hiclr.errors import InputError
 from hiclr.runs import Row, Run, load_run, watch
 

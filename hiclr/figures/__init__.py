@@ -11,11 +11,12 @@ try:
 except ImportError as error:
     raise ImportError('Figures need matplotlib. Install it with: pip install "hiclr[notebooks]"') from error
 
-from hiclr.figures import curves, embeddings, evaluation, overview, robustness, skeletons, strength, style
+from hiclr.figures import ablation, curves, embeddings, evaluation, overview, robustness, skeletons, strength, style
 from hiclr.figures.style import Figure, class_colour, class_colours
 
 __all__ = [
     "Figure",
+    "ablation",
     "class_colour",
     "class_colours",
     "curves",
