@@ -9,12 +9,23 @@ import pytest
 from scipy import stats
 
 from hiclr.__main__ import main
-from hiclr.ablation import Study, frame, markdown, paired, read_grid, read_study, run_study, spread, summarise
+from hiclr.ablation import (
+    Study,
+    Trial,
+    frame,
+    markdown,
+    over_runs,
+    paired_seeds,
+    read_grid,
+    read_study,
+    run_study,
+    summarise,
+)
 from hiclr.ablation.clock import Clock
 from hiclr.ablation.crew import Worker, how_it_ended
 from hiclr.datasets import SkeletonSet, save_set, synthetic
 from hiclr.errors import InputError
-from hiclr.pretraining import PRESETS, views_of
+from hiclr.pretraining import PRESETS, build_networks, views_of
 from hiclr.runs import load_run, open_run
 from hiclr.skeleton import NTU_25
 
@@ -63,7 +74,9 @@ def test_variants_are_settings_over_a_base_over_a_preset(tmp_path: Path):
     first, _, last = (v.config for v in grid.variants)
     assert (first.branches, first.epochs, first.encoder) == (1, 2, PRESETS["small"].encoder)
     assert last.clip_gradient is None and PRESETS["small"].clip_gradient is not None
-    assert [v.config.epochs for v in read_grid(tmp_path / "grid.toml", epochs=7).variants] == [7, 7, 7]
+    other = read_grid(tmp_path / "grid.toml", epochs=7, preset="paper")
+    assert [v.config.epochs for v in other.variants] == [7, 7, 7]
+    assert (other.preset, other.variants[0].config.encoder) == ("paper", "stgcn")
 
 
 def test_a_product_goes_with_every_variant(tmp_path: Path):
@@ -116,7 +129,8 @@ def test_a_missing_grid_is_named(tmp_path: Path):
 def test_every_shipped_grid_can_be_run_on_ntus_joints(path: Path):
     grid = read_grid(path)
     for variant in grid.variants:
-        assert views_of(variant.config, NTU_25)
+        assert len(views_of(variant.config, NTU_25)) >= variant.config.branches
+        assert build_networks(variant.config, NTU_25)
     assert grid.about, "a grid says what it asks"
     configs = [variant.config for variant in grid.variants]
     assert len(set(configs)) == len(configs), "two variants have the same settings"
@@ -126,33 +140,33 @@ def test_every_shipped_grid_can_be_run_on_ntus_joints(path: Path):
 
 
 def test_mean_spread_and_interval_by_hand():
-    found = spread([1.0, 2.0, 3.0, 6.0])  # deviations -2, -1, 0, 3: squares 14, over n - 1 = 3
+    found = over_runs([1.0, 2.0, 3.0, 6.0])  # deviations -2, -1, 0, 3: squares 14, over n - 1 = 3
     assert (found["n"], found["mean"]) == (4, 3.0)
     assert found["sd"] == pytest.approx((14 / 3) ** 0.5)
     half = 3.182446 * (14 / 3) ** 0.5 / 2  # t of 3 degrees of freedom at 97.5 %, over the root of 4
     assert (found["low"], found["high"]) == (pytest.approx(3 - half, 1e-6), pytest.approx(3 + half, 1e-6))
-    assert spread([5.0]) == {"n": 1, "mean": 5.0, "sd": None, "low": None, "high": None}
-    assert spread([])["mean"] is None
+    assert over_runs([5.0]) == {"n": 1, "mean": 5.0, "sd": None, "low": None, "high": None}
+    assert over_runs([])["mean"] is None
 
 
 def test_differences_are_tested_by_pairs():
     a, b = [70.0, 75.0, 81.0], [69.0, 73.0, 78.0]  # differences 1, 2, 3
-    found = paired(a, b)
+    found = paired_seeds(a, b)
     assert (found["mean"], found["sd"]) == (2.0, 1.0)
     # t = 2 / (1 / sqrt 3); with 2 degrees of freedom p = 1 - t / sqrt(2 + t²) = 1 - sqrt(12 / 14)
     assert found["p_t"] == pytest.approx(1 - (12 / 14) ** 0.5)
     assert found["p_t"] == pytest.approx(stats.ttest_rel(a, b).pvalue)
     assert found["p_signs"] == found["p_signs_least"] == 0.25  # of 8 choices of signs, all plus and all minus
-    assert paired([1.0, 5.0, 3.0], [2.0, 4.0, 3.0])["p_signs"] == 1.0
-    same = paired([1.0, 2.0], [1.0, 2.0])
+    assert paired_seeds([1.0, 5.0, 3.0], [2.0, 4.0, 3.0])["p_signs"] == 1.0
+    same = paired_seeds([1.0, 2.0], [1.0, 2.0])
     assert same["p_t"] is None and same["p_signs"] == 1.0
     with pytest.raises(InputError, match="Pairs"):
-        paired([1.0], [1.0, 2.0])
+        paired_seeds([1.0], [1.0, 2.0])
 
 
 def test_many_pairs_take_the_signed_rank_test():
     x = np.random.default_rng(0).normal(0.5, 1, 20)
-    assert paired(x.tolist(), [0.0] * 20)["p_signs"] == stats.wilcoxon(x).pvalue
+    assert paired_seeds(x.tolist(), [0.0] * 20)["p_signs"] == stats.wilcoxon(x).pvalue
 
 
 STUDY = {
@@ -247,6 +261,36 @@ def test_time_left_is_what_the_epochs_took():
     now[0] += 4  # the evaluation
     clock.end("fast, seed 0", "fast")
     assert clock.left({"fast, seed 1": ("fast", 5)}, 1) == 25
+
+
+def test_a_run_whose_process_dies_every_time_is_reported_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """With processes that are none: what they would say is scripted."""
+    given, told = [], []
+
+    class Scripted:
+        def __init__(self, number: int, folder: Path, *more: Any) -> None:
+            self.number, self.trial, self.log, self.events = number, None, folder / "log.txt", more[-1]
+
+        def give(self, trial: Trial) -> None:
+            self.trial = trial
+            given.append(str(trial))
+            self.events.put((self, {"gone": -9} if trial.variant == "one branch" else {"failed": "no data"}))
+
+        def close(self) -> None:
+            pass
+
+        def wait(self, _: float) -> None:
+            pass
+
+    monkeypatch.setattr("hiclr.ablation.running.Worker", Scripted)
+    study = Study(tmp_path / "out", read_grid(grid_file(tmp_path)), [0], tiny_set())
+    rows = run_study(study, "synthetic", jobs=1, device="cpu", tell=told.append)
+    assert given == ["one branch, seed 0", "one branch, seed 0", "two branches, seed 0", "explodes, seed 0"]
+    assert [row["error"] for row in rows] == [
+        "Its process was ended by SIGKILL (as where memory runs out), 2 times.", "no data", "no data"
+    ]  # fmt: skip
 
 
 # --- the queue --------------------------------------------------------------------------------------------------------

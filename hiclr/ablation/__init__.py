@@ -8,7 +8,7 @@ print(markdown(summarise(*read_study("data/runs/direction"))))
 from hiclr.ablation.grid import Grid, Variant, read_grid
 from hiclr.ablation.running import run_study
 from hiclr.ablation.study import MEASURES, Study, Trial, read_study
-from hiclr.ablation.summary import paired, spread, summarise
+from hiclr.ablation.summary import over_runs, paired_seeds, summarise
 from hiclr.ablation.table import MEASURE_NAMES, frame, markdown, provenance
 
 __all__ = [
@@ -20,11 +20,11 @@ __all__ = [
     "Variant",
     "frame",
     "markdown",
-    "paired",
+    "over_runs",
+    "paired_seeds",
     "provenance",
     "read_grid",
     "read_study",
     "run_study",
-    "spread",
     "summarise",
 ]

@@ -74,7 +74,7 @@ class Grid:
                 "reference": self.reference, "variants": variants}  # fmt: skip
 
 
-def read_grid(path: Path | str, epochs: int | None = None) -> Grid:
+def read_grid(path: Path | str, epochs: int | None = None, preset: str | None = None) -> Grid:
     """The grid of a TOML file:
 
         name = "direction of the loss"      # what is compared; the file's name when left out
@@ -99,6 +99,7 @@ def read_grid(path: Path | str, epochs: int | None = None) -> Grid:
     Args:
         path: the file.
         epochs: instead of the base's.
+        preset: instead of the base's.
 
     Raises:
         InputError: no such file, no TOML, an unknown table or setting (with the nearest known one), a value that a
@@ -108,7 +109,8 @@ def read_grid(path: Path | str, epochs: int | None = None) -> Grid:
     found = _read(file)
     _known(file, found, _TABLES, "entry")
     base = _table(file, found, "base")
-    preset = base.pop("preset", "small")
+    named = base.pop("preset", "small")
+    preset = named if preset is None else preset
     if preset not in PRESETS:
         raise InputError(f"{file.name}: preset in [base] must be one of {', '.join(PRESETS)}; it is {preset!r}.")
     base = _values(file, base, "[base]") | ({} if epochs is None else {"epochs": epochs})

@@ -165,6 +165,8 @@ class _Work:
             self._through(trial, f"Its process {how}, {self.lost[trial]} times.", worker)
 
     def _through(self, trial: Trial, error: str | None, worker: Worker) -> None:
+        if error is None and self.study.row(trial) is None:
+            error = "It was trained, and its results are not in its folder: is the disk full, or not to be written?"
         if error is not None:
             self.failed[trial] = error
         rows = self.study.write(self.failed)

@@ -11,39 +11,38 @@ from scipy import stats
 
 from hiclr.ablation.study import MEASURES
 from hiclr.errors import InputError
+from hiclr.evaluation import over_seeds
 from hiclr.runs import Row
 
-__all__ = ["LEVEL", "paired", "spread", "summarise"]
+__all__ = ["LEVEL", "over_runs", "paired_seeds", "summarise"]
 
 LEVEL = 0.05
 """Of the tests; intervals are of 1 - LEVEL."""
 _EXACT = 16  # pairs up to which all 2^n signs are gone through
 
 
-def spread(values: Sequence[float]) -> dict[str, Any]:
+def over_runs(values: Sequence[float]) -> dict[str, Any]:
     """Mean of values over seeds, and how sure it is.
 
     Returns:
         "n", "mean", "sd" (of a single run, with n - 1), "low" and "high" (95 % interval of the mean by Student's t);
         None where n is too small.
     """
-    x = np.asarray(values, dtype=np.float64)
-    if not len(x):
+    if not values:
         return {"n": 0, "mean": None, "sd": None, "low": None, "high": None}
-    mean = float(x.mean())
-    if len(x) < 2:
+    mean, sd, _ = over_seeds(values)
+    if sd is None:
         return {"n": 1, "mean": mean, "sd": None, "low": None, "high": None}
-    sd = float(x.std(ddof=1))
-    half = float(stats.t.ppf(1 - LEVEL / 2, len(x) - 1)) * sd / math.sqrt(len(x))
-    return {"n": len(x), "mean": mean, "sd": sd, "low": mean - half, "high": mean + half}
+    half = float(stats.t.ppf(1 - LEVEL / 2, len(values) - 1)) * sd / math.sqrt(len(values))
+    return {"n": len(values), "mean": mean, "sd": sd, "low": mean - half, "high": mean + half}
 
 
-def paired(values: Sequence[float], reference: Sequence[float]) -> dict[str, Any]:
+def paired_seeds(values: Sequence[float], reference: Sequence[float]) -> dict[str, Any]:
     """Differences of two variants whose runs share their seeds: entry i of both has seed i.
 
     Returns:
-        `spread` of the differences, "p_t" (paired t test, two-sided; None where the differences do not vary or n < 2)
-        and "p_signs": the exact test that goes through all 2^n signs of the differences and asks how many give a mean
+        `over_runs` of the differences; "p_t" (paired t test, two-sided; None where they do not vary or n < 2); and
+        "p_signs": the exact test that goes through all 2^n signs of the differences and asks how many give a mean
         as far from 0. It assumes no normal distribution; with n pairs it cannot be below 2 / 2^n ("p_signs_least").
 
     Raises:
@@ -52,7 +51,7 @@ def paired(values: Sequence[float], reference: Sequence[float]) -> dict[str, Any
     if len(values) != len(reference):
         raise InputError(f"Pairs are wanted; there are {len(values)} values and {len(reference)} of the reference.")
     d = np.asarray(values, dtype=np.float64) - np.asarray(reference, dtype=np.float64)
-    found = spread(d.tolist())
+    found = over_runs(d.tolist())
     n, sd = found["n"], found["sd"]
     p_t = float(2 * stats.t.sf(abs(found["mean"]) / (sd / math.sqrt(n)), n - 1)) if n > 1 and sd > 1e-9 else None
     return {**found, "p_t": p_t, "p_signs": _p_signs(d), "p_signs_least": 2.0 / 2**n if n else None}
@@ -89,8 +88,8 @@ def summarise(study: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
     Returns:
         "grid", "about", "preset", "base", "reference", "seeds", "data" of the study, and
 
-        "measures": {name: [variants ordered by effect]}: each {"variant", "values" {seed: %}, `spread`,
-        "difference": `paired` to the reference over the seeds that both have, with "p_holm" (p_t adjusted for the
+        "measures": {name: [variants ordered by effect]}: each {"variant", "values" {seed: %}, `over_runs`,
+        "difference": `paired_seeds` to the reference over the seeds that both have, with "p_holm" (p_t adjusted for the
         number of variants) and "verdict" ("higher", "lower", "not told apart"); None for the reference},
         "floors": {variant: means of the untrained encoder and of raw nearest neighbours},
         "runs": {"wanted", "done", "failed", "missing"}, "failed": the rows with an "error",
@@ -121,12 +120,12 @@ def _ordered(names: Sequence[str], reference: str, rows: Sequence[Row], measure:
     found = []
     for name in names:
         both = sorted(set(values[name]) & set(values[reference]))
-        difference = paired([values[name][s] for s in both], [values[reference][s] for s in both])
+        difference = paired_seeds([values[name][s] for s in both], [values[reference][s] for s in both])
         seeds = sorted(values[name])
         found.append({
             "variant": name,
             "values": {str(seed): values[name][seed] for seed in seeds},
-            **spread([values[name][seed] for seed in seeds]),
+            **over_runs([values[name][seed] for seed in seeds]),
             "difference": None if name == reference else difference,
         })  # fmt: skip
     others = {entry["variant"]: entry["difference"] for entry in found if entry["difference"]}

@@ -7,6 +7,7 @@ from tyro.conf import Positional
 
 from hiclr.ablation import Study, markdown, read_grid, read_study, run_study, summarise
 from hiclr.commands.answer import Answer, tell
+from hiclr.commands.train import Preset
 from hiclr.datasets import open_set
 from hiclr.errors import InputError
 from hiclr.runs import check_device, write_atomically
@@ -32,6 +33,8 @@ class Ablate:
     """Number of seeds: 0, 1, 2, …; the same ones for every variant, so that differences are paired."""
     epochs: int | None = None
     """Instead of what [base] says."""
+    preset: Preset | None = None
+    """Instead of what [base] says: small (up to a few thousand clips, a CPU will do) or paper."""
     jobs: int | None = None
     """Processes at once; when left out one for each GPU, or for each core of the CPU."""
     split: str | None = None
@@ -50,7 +53,7 @@ class Ablate:
 
     def run(self) -> Answer:
         """Run what is not there yet; exit code 1 where a run failed."""
-        grid = read_grid(self.grid, self.epochs)
+        grid = read_grid(self.grid, self.epochs, self.preset)
         study = Study(self.out, grid, range(self.seeds), open_set(str(self.data)), self.split)
         run_study(study, str(self.data), self.jobs, self.device, tell)
         summary = summarise(*read_study(self.out))
