@@ -89,7 +89,7 @@ def load_encoder(run: Run | Path | str, device: str = "cpu") -> nn.Module:
     Raises:
         InputError: no checkpoint, no whole one, or one whose names or shapes are not those of the settings.
     """
-    return _load(run)[0].eval().to(pick_device(device))
+    return _load(run, "encoder.")[0].eval().to(pick_device(device))
 
 
 def load_projection(run: Run | Path | str, device: str = "cpu") -> nn.Module:
@@ -99,23 +99,23 @@ def load_projection(run: Run | Path | str, device: str = "cpu") -> nn.Module:
     Raises:
         InputError: as `load_encoder`.
     """
-    return nn.Sequential(*_load(run)).eval().to(pick_device(device))
+    return nn.Sequential(*_load(run, "encoder.", "head.")).eval().to(pick_device(device))
 
 
-def _load(run: Run | Path | str) -> tuple[nn.Module, nn.Module]:
-    """Encoder and projection head with the weights of the newest checkpoint."""
+def _load(run: Run | Path | str, *prefixes: str) -> list[nn.Module]:
+    """Encoder, or encoder and projection head, with the weights of the newest checkpoint under these prefixes."""
     run = run if isinstance(run, Run) else load_run(run)
     latest = run.latest()
     if latest is None:
         raise InputError(f"{run.path} holds no checkpoint yet; pretrain first.")
-    networks = build_networks(PretrainConfig.from_dict(run.config), layout_of(run.data))
-    for prefix, network in zip(("encoder.", "head."), networks, strict=True):
+    networks = build_networks(PretrainConfig.from_dict(run.config), layout_of(run.data))[: len(prefixes)]
+    for prefix, network in zip(prefixes, networks, strict=True):
         weights = {k.removeprefix(prefix): v for k, v in latest[0]["model"].items() if k.startswith(prefix)}
         try:
             network.load_state_dict(weights)
         except RuntimeError as error:
             raise InputError(f"The checkpoint of {run.path} does not fit its settings: {error}") from error
-    return networks
+    return list(networks)
 
 
 def view_names(config: PretrainConfig, layout: Layout) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import gpu, levers
+from benchmarks import evaluation, gpu, levers
 from benchmarks.profile import Clock, percent, profile
 from hiclr.encoders.stgcn import GraphConvolution
 from tests.test_pretraining import TINY
@@ -121,3 +121,14 @@ def test_levers_in_small():
     for lever in tried:
         assert levers.measure(lever, 1)["off_ms"] > 0
     assert len({lever.name for lever in tried}) == len(tried)
+
+
+def test_the_benchmark_of_evaluation_in_small(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(evaluation, "TRAIN", 240)
+    monkeypatch.setattr(evaluation, "TEST", 80)
+    monkeypatch.setattr(evaluation, "CLASSES", 4)
+    found = evaluation.rows()
+    names = [name.split(", ")[0] for name in found]
+    assert names[0] == "linear"  # linear,knn
+    assert {"knn", "linear-hiclr", "linear-sgd", "retrieval", "calibration"} <= set(names)
+    assert all(row["median_s"] >= 0 for row in found.values())

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 from sklearn.neighbors import KNeighborsClassifier
 
 from hiclr.datasets import SkeletonSet, open_set
@@ -19,6 +20,7 @@ from hiclr.evaluation import (
     Part,
     chance,
     clamp_perplexity,
+    class_scores,
     compare,
     converged,
     evaluate,
@@ -41,7 +43,7 @@ from hiclr.evaluation import (
     tsne,
 )
 from hiclr.evaluation import knn as knn_module
-from hiclr.features import extract, features, load_encoder, random_encoder, weights_digest
+from hiclr.features import extract, features, load_encoder, load_projection, random_encoder, weights_digest
 from hiclr.pretraining import PRESETS, PretrainConfig, prepare_run, pretrain
 from hiclr.runs import Run, load_run
 from hiclr.skeleton import NTU_25, Layout
@@ -235,6 +237,13 @@ def test_random_labels_give_chance(rng: Rng):
     spread = np.sqrt(0.25 * 0.75 / 2000)
     assert abs(linear - 0.25) < 4 * spread
     assert abs(near - 0.25) < 4 * spread
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_scores_are_the_logits_of_the_probes_probabilities(rng: Rng, classes: int):
+    x, y = blobs(rng, 80, classes=classes)
+    probe = linear_probe(x, y)
+    np.testing.assert_allclose(softmax(class_scores(probe, x), axis=1), probe.predict_proba(x), atol=1e-12)
 
 
 def test_top_k_counts_the_first_k():
@@ -740,6 +749,14 @@ def test_a_clip_has_the_same_features_alone_and_among_others(acted: Run):
     for index in (0, 31, 59):
         alone = extract(encoder, clips.subset([index]), TINY)[0]
         np.testing.assert_allclose(alone, together[index], atol=1e-5 * np.abs(together).max())
+
+
+def test_the_projection_is_the_head_behind_the_encoder(acted: Run):
+    clips, both = swinging(ids=ACTED), load_projection(acted)
+    assert not both.training
+    encoded = torch.from_numpy(extract(load_encoder(acted), clips, TINY))
+    with torch.no_grad():
+        np.testing.assert_allclose(extract(both, clips, TINY), both[1](encoded).numpy(), atol=1e-5)
 
 
 def test_the_parts_are_disjoint_by_name_and_content(acted: Run, tmp_path: Path):

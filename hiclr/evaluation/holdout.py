@@ -41,10 +41,10 @@ def hold_out(y: Ids, subjects: Ids | None = None, share: float = SHARE, seed: in
         raise InputError(f"the share to hold out must lie between 0 and 1; it is {share:g}.")
     for number in range(_TRIES if subjects is not None and len(np.unique(subjects)) > 1 else 0):
         assert subjects is not None  # noqa: S101  # said above; for the type checker
-        out = np.isin(subjects, some_subjects(subjects, share, derive(seed, "monitor", number)))
+        out = np.isin(subjects, some_subjects(subjects, share, derive(seed, "holdout", number)))
         if np.isin(y[out], y[~out]).all():
             return Holdout(np.flatnonzero(~out), np.flatnonzero(out), "by subject")
-    out = stratified(y, share, derive(seed, "monitor"))
+    out = stratified(y, share, derive(seed, "holdout"))
     if not out.any():
         raise InputError(
             f"no class of the {len(y)} training clips has the {int(np.ceil(1 / share))} clips that are needed to hold "

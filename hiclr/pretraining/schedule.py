@@ -25,6 +25,7 @@ Purpose = Literal[
     "labels",
     "damage",
     "head",
+    "holdout",
 ]
 """What draws are for; each has its own."""
 
