@@ -1,5 +1,7 @@
 """What frozen features are worth: every protocol of the field, its floors, and how sure each number is."""
 
+"""What an encoder is worth: frozen (neighbours, linear probe, clusters, under damage) or tuned, beside the floors."""
+
 from hiclr.evaluation.calibration import Reliability, adaptive_reliability, confidence_of, fit_temperature, reliability
 from hiclr.evaluation.clusters import Embedding, clamp_perplexity, neighbour_purity, silhouette, tsne
 from hiclr.evaluation.corruptions import CORRUPTIONS, Corruption, body_parts, drop_frames, swap_sides

@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -223,7 +224,6 @@ class _Work:
         return fit
 
     def _key(self, encoder: nn.Module, labelled: Ids, config: FinetuneConfig) -> str:
-        here = Path(__file__).parent
         content = {
             "weights": weights_digest(encoder),
             "clips": self.clips.fingerprint,
@@ -231,9 +231,15 @@ class _Work:
             "test": self.test.tolist(),
             "pretraining": self.run.config,
             "settings": asdict(config),
-            "code": [code_digest(), (here / "supervised.py").read_text(encoding="utf-8")],
+            "code": [code_digest(), _training_digest()],
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def _training_digest() -> str:
+    """SHA-256 of the source that trains with labels."""
+    return hashlib.sha256((Path(__file__).parent / "supervised.py").read_bytes()).hexdigest()
 
 
 def _kept(path: Path, key: str) -> Fit | None:
