@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.step import clips
+from hiclr.augmentations.base import transform
 from hiclr.encoders import STGCN
 from hiclr.encoders.stgcn import GraphConvolution
 from hiclr.encoders.temporal import Dropout, TemporalConvolution
@@ -183,6 +184,18 @@ def around_the_encoder(bench: Bench) -> Iterator[Lever]:
     yield Lever("queue written in place", "128 keys into a queue of 32,768", shift, lambda: queue.enqueue(keys, ids))
 
 
+def linear_maps() -> Lever:
+    """What three linear maps of a view would save as one."""
+    x = torch.from_numpy(clips(128, 1))
+    maps = [torch.eye(3) + 0.3 * torch.randn(128, 3, 3) for _ in range(3)]
+
+    def one_by_one() -> Tensor:
+        return transform(maps[2], transform(maps[1], transform(maps[0], x)))
+
+    return Lever("linear maps of a view composed", "shear, rotation and scale of 128 clips", one_by_one,
+                 lambda: transform(maps[2] @ maps[1] @ maps[0], x), "left out: see docs/speed.md")  # fmt: skip
+
+
 def compiled(bench: Bench) -> Lever:
     """torch.compile, whose first call compiles."""
     encoder = bench.made()
@@ -292,7 +305,7 @@ def measure(lever: Lever, rounds: int) -> dict[str, Any]:
 def all_of(count: int, wanted: Callable[[str], bool], rounds: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """(name, what was found) of every lever that is wanted."""
     bench = Bench(count)
-    for lever in (*in_the_encoder(bench), in_one_pass(bench), *around_the_encoder(bench)):
+    for lever in (*in_the_encoder(bench), in_one_pass(bench), *around_the_encoder(bench), linear_maps()):
         if wanted(lever.name):
             yield lever.name, measure(lever, rounds)
     for born_with in (memory_kept, passive_waiting):

@@ -115,9 +115,15 @@ def test_a_lever_is_judged_by_the_middle_half_of_its_rounds(monkeypatch: pytest.
     assert levers.verdict(0.8, 0.9) == "costs"
 
 
+def test_composed_linear_maps_are_the_same_up_to_rounding():
+    lever = levers.linear_maps()
+    torch.testing.assert_close(lever.on(), lever.off(), rtol=1e-5, atol=1e-5)
+
+
 def test_levers_in_small():
     bench = levers.Bench(2, channels=4, features=8)
     tried = [*levers.in_the_encoder(bench), levers.in_one_pass(bench), *levers.around_the_encoder(bench)]
+    tried.append(levers.linear_maps())
     for lever in tried:
         assert levers.measure(lever, 1)["off_ms"] > 0
     assert len({lever.name for lever in tried}) == len(tried)

@@ -18,7 +18,7 @@ from hiclr.pretraining.config import PretrainConfig
 from hiclr.pretraining.epoch import Epoch
 from hiclr.pretraining.faulty import Drawn, NotFiniteError
 from hiclr.pretraining.feed import Feed, name_some, watch_split
-from hiclr.pretraining.memory import largest_that_fits, out_of_memory
+from hiclr.pretraining.memory import out_of_memory, what_fits
 from hiclr.pretraining.methods import Method, Outcome
 from hiclr.pretraining.model import build_model, preprocess_of, views_of
 from hiclr.pretraining.process import Progress, StopFlag, Stopped, keep_memory
@@ -172,8 +172,7 @@ class Training:
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-        fits = None if self.ranks.size > 1 else largest_that_fits(lambda count: self._try(indices[:count]), self.batch)
-        advice = "" if fits is None else f" The largest batch that fits is {fits}: --batch-size {fits}, in a new run."
+        advice = what_fits(lambda count: self._try(indices[:count]), self.batch, self.ranks.size)
         text = (
             f"Epoch {epoch.number + 1}: a step of {self.batch} clips does not fit into the memory of "
             f"{self.fabric.device}.{advice} Nothing was changed, and the last checkpoint is whole."
