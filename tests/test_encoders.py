@@ -17,6 +17,7 @@ from hiclr.encoders import (
     TCN,
     Persons,
     SkeletonEncoder,
+    attention_drop,
     hops_from,
     linear_head,
     load_released,
@@ -481,3 +482,29 @@ def test_an_encoder_without_a_map_says_so() -> None:
     encoder, x = Mean(NTU_25, 3, "present"), clips(2, persons=1)
     assert not encoder.has_map
     torch.testing.assert_close(encoder(x), x.mean(dim=(2, 3, 4)))
+
+
+# a drop of what stands out
+
+
+def test_the_drop_by_hand() -> None:
+    # mean 2, squares 1 1 1 9, variance 12 / 3 = 4: sigmoid(1/16 + 1/2) = 0.637 three times, sigmoid(9/16 + 1/2) = 0.743
+    h = torch.tensor([[1.0, 1.0], [1.0, 5.0]]).view(1, 1, 2, 2)
+    third = 4 / 3
+    torch.testing.assert_close(attention_drop(h, 0.7)[0, 0], torch.tensor([[third, third], [third, 0.0]]))
+    # the second joint's mean is 0.690: at 0.68 it goes, and what is left is doubled; then the value itself goes
+    torch.testing.assert_close(attention_drop(h, 0.68)[0, 0], torch.tensor([[2 * third, 0.0], [2 * third, 0.0]]))
+    assert torch.equal(attention_drop(h, 1.0), h)
+    assert not attention_drop(h, 0.6).any()
+    twice = attention_drop(h, 0.7, lambda counts: counts + torch.tensor([4, 4]))  # another process dropped nothing
+    torch.testing.assert_close(twice[0, 0], torch.tensor([[8 / 7, 8 / 7], [8 / 7, 0.0]]))
+
+
+def test_the_drop_gives_a_gradient_to_what_is_left_alone() -> None:
+    h = torch.randn(3, 4, 5, 6, generator=Generator().manual_seed(0)).requires_grad_()
+    left = attention_drop(h)
+    left.sum().backward()
+    assert 0 < (left == 0).float().mean() < 0.9
+    assert torch.equal(h.grad == 0, left == 0)
+    over_time = torch.randn(3, 4, 5, 1, generator=Generator().manual_seed(0))
+    assert 0 < (attention_drop(over_time) == 0).float().mean() < 0.5  # a map without joints loses single values

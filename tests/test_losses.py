@@ -1,6 +1,7 @@
 """Losses: values worked out by hand, gradients where they belong and nowhere else."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -11,15 +12,20 @@ from hiclr.errors import InputError
 from hiclr.losses import (
     Direction,
     Distance,
+    aimclr_loss,
+    barlow_loss,
     consistency,
     embedding_consistency,
     growing_loss,
     info_nce,
+    ms2l_loss,
     nearest_neighbours,
     nearest_to_teacher,
     own_keys,
+    pair_contrast,
     pretext_top1,
     similarity_logits,
+    vicreg_loss,
 )
 
 
@@ -318,3 +324,124 @@ def test_what_does_not_fit_is_refused() -> None:
         info_nce(key, key[:2] > 0)
     with pytest.raises(InputError, match=r"\(6, 8\).*\(2, 8\)"):
         consistency(key, key[:2])
+
+
+# AimCLR
+
+
+def test_the_loss_of_aimclr_by_hand() -> None:
+    east, north = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    found = aimclr_loss(east, north, east, key=east, queue=north.t(), temperature=1.0)
+    # normal and dropped have logits (1, 0), extreme has (0, 1); p = (e, 1) / (1 + e)
+    p, own, other = math.e / (1 + math.e), math.log(1 + 1 / math.e), math.log(1 + math.e)
+    wanted = {
+        "info_nce": own,
+        "consistency_extreme": p * other + (1 - p) * own,
+        "consistency_dropped": p * own + (1 - p) * other,
+    }
+    for name, value in wanted.items():
+        assert found[name].item() == pytest.approx(value, rel=1e-6)
+    assert found["loss"].item() == pytest.approx(own + (sum(wanted.values()) - own) / 2, rel=1e-6)
+    mined = aimclr_loss(east, north, east, key=east, queue=north.t(), temperature=1.0, mining=1)
+    assert mined["info_nce"].item() == pytest.approx((own + other) / 2, rel=1e-6)  # the only neighbour joins
+    one = torch.tensor([4])
+    masked = aimclr_loss(
+        east, north, east, key=east, queue=north.t(), temperature=1.0, mining=1, ids=one, queue_ids=one
+    )
+    assert masked["info_nce"].item() == 0.0  # unless it is the clip itself
+
+
+def test_the_normal_view_of_aimclr_teaches_and_does_not_learn_from_the_others() -> None:
+    branches, key, queue = batch()
+    leaves = [key.requires_grad_(), queue.requires_grad_()]
+    loss = aimclr_loss(*branches, key, queue, 0.1, mining=1)
+    taught = loss["consistency_extreme"] + loss["consistency_dropped"]
+    normal, extreme, dropped = torch.autograd.grad(taught, branches, retain_graph=True, allow_unused=True)
+    assert normal is None or not normal.any()
+    assert extreme.any()
+    assert dropped.any()
+    given = torch.autograd.grad(loss["loss"], leaves, allow_unused=True)
+    assert all(gradient is None for gradient in given)  # neither the key nor the queue
+
+
+# without negatives
+
+A = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+B = torch.tensor([[1.0, 1.0], [1.0, 1.0], [-1.0, -1.0], [-1.0, -1.0]])
+
+
+def test_the_barlow_loss_by_hand() -> None:
+    # both columns of B are the first of A: C = ((1, 1), (0, 0)), so 1/2 and 1/2 of two coordinates
+    found = barlow_loss(3 * A + 7, B, redundancy=0.1)  # scale and offset are taken out
+    assert found["invariance"].item() == pytest.approx(0.5, abs=1e-4)
+    assert found["redundancy"].item() == pytest.approx(0.5, abs=1e-4)
+    assert found["loss"].item() == pytest.approx(0.55, abs=1e-4)
+    assert barlow_loss(A, A)["loss"].item() == pytest.approx(0, abs=1e-6)
+
+
+def test_the_vicreg_loss_by_hand() -> None:
+    # two of eight differences are 2: mean 1; the sd is sqrt(4/3), above 1; B's columns vary together by 4/3, A's do not
+    found = vicreg_loss(A, B)
+    assert found["invariance"].item() == 1.0
+    assert found["variance"].item() == 0.0
+    assert found["covariance"].item() == pytest.approx(16 / 9, rel=1e-6)
+    assert found["loss"].item() == pytest.approx(25 + 16 / 9, rel=1e-6)
+    small = vicreg_loss(A / 2, A / 2)  # sd sqrt(1/3)
+    assert small["variance"].item() == pytest.approx(1 - math.sqrt(1 / 3 + 1e-4), rel=1e-6)
+    assert small["loss"].item() == pytest.approx(25 * small["variance"].item(), rel=1e-6)
+
+
+def test_a_collapsed_batch_costs_and_gives_finite_gradients() -> None:
+    for loss in (barlow_loss, vicreg_loss):
+        z = torch.ones(4, 3, requires_grad=True)
+        value = loss(z, z)["loss"]
+        value.backward()
+        assert value.item() > 0.9
+        assert torch.isfinite(z.grad).all()
+
+
+def test_statistics_stay_in_full_precision_under_autocast() -> None:
+    a, b = 100 + torch.randn(64, 8), 100 + torch.randn(64, 8)
+    for loss in (barlow_loss, vicreg_loss):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            mixed = loss(a, b)["loss"]
+        assert mixed.dtype == torch.float32
+        assert mixed.item() == loss(a, b)["loss"].item()
+
+
+@pytest.mark.parametrize("loss", [barlow_loss, vicreg_loss])
+@pytest.mark.parametrize("shapes", [((4, 2), (4, 3)), ((1, 2), (1, 2)), ((4,), (4,))])
+def test_pairs_at_fault_are_refused(loss: Any, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+    with pytest.raises(InputError, match=r"Two views \(N, D\)"):
+        loss(*(torch.ones(shape) for shape in shapes))
+
+
+# three tasks
+
+
+def test_the_contrast_of_pairs_by_hand() -> None:
+    # each row against three: its partner at cosine 1, two at 0; lengths do not matter
+    eye = torch.eye(2)
+    assert pair_contrast(2 * eye, 5 * eye, 1.0).item() == pytest.approx(math.log(1 + 2 / math.e), rel=1e-6)
+    # partners at cosine 0, one other at 1
+    assert pair_contrast(eye, eye.flip(0), 1.0).item() == pytest.approx(math.log(2 + math.e), rel=1e-6)
+    assert pair_contrast(torch.ones(4, 3), torch.ones(4, 3), 0.9).item() == pytest.approx(math.log(7), rel=1e-6)
+
+
+def test_the_three_tasks_of_ms2l_by_hand() -> None:
+    eye, error = torch.eye(2), torch.tensor([0.5, 1.5])
+    jigsaw, order = torch.tensor([[0.0, math.log(3.0)], [0.0, 0.0]]), torch.tensor([1, 0])
+    found = ms2l_loss([eye, 3 * eye], 1.0, error, jigsaw, order)
+    assert found["contrast"].item() == pytest.approx(math.log(1 + 2 / math.e), rel=1e-6)
+    assert found["motion"].item() == 1.0
+    assert found["jigsaw"].item() == pytest.approx((math.log(4 / 3) + math.log(2)) / 2, rel=1e-6)
+    assert found["loss"].item() == pytest.approx(sum(v.item() for k, v in found.items() if k != "loss"), rel=1e-6)
+
+
+def test_tasks_at_fault_are_refused() -> None:
+    with pytest.raises(InputError, match="At least one version"):
+        ms2l_loss([], 1.0, torch.ones(2), torch.ones(2, 2), torch.zeros(2, dtype=torch.int64))
+    with pytest.raises(InputError, match=r"Two views \(N, D\)"):
+        pair_contrast(torch.ones(2, 3), torch.ones(3, 2), 1.0)
+    with pytest.raises(InputError, match="above 0; it is 0"):
+        pair_contrast(torch.ones(2, 3), torch.ones(2, 3), 0)

@@ -11,7 +11,7 @@ from hiclr.datasets import SkeletonSet, open_set
 from hiclr.datasets.wording import counted, duration
 from hiclr.pretraining import PRESETS, PretrainConfig, prepare_run, pretrain
 from hiclr.pretraining.model import views_of
-from hiclr.runs import Row, Run, check_device
+from hiclr.runs import Row, Run, check_device, loss_terms
 from hiclr.skeleton import NTU_25
 
 __all__ = ["Preset", "Pretrain"]
@@ -62,7 +62,7 @@ class Pretrain:
 def _learned(run: Run) -> str:
     """What to say where the loss is still that of an encoder that tells nothing apart."""
     last = run.metrics()[-1]
-    if last["info_nce"] < _NOTHING * last["ln_k"]:
+    if last.get("info_nce") is None or last["ln_k"] is None or last["info_nce"] < _NOTHING * last["ln_k"]:
         return ""
     return (
         f" It learned next to nothing: the InfoNCE is {last['info_nce']:.2f}, and {last['ln_k']:.2f} is that of blind "
@@ -80,14 +80,25 @@ def train_part(clips: SkeletonSet, split: str | None) -> tuple[SkeletonSet, str]
 
 
 def epoch_line(row: Row, epochs: int) -> str:
-    """One epoch in a line: how the loss stands against ln(1+K), what was learned, how long the rest takes."""
+    """One epoch in a line: the loss, what was learned, how long the rest takes.
+
+    Of a method with an InfoNCE that is set against ln(1+K); of any other all terms are given.
+    """
     knn = "" if row.get("knn_1") is None else f"  kNN on watched clips {row['knn_1']:.1f} %"
     left = row["seconds"] * (epochs - row["epoch"])
     rate = f", {row['clips_per_s']:,.0f} clips/s" if "clips_per_s" in row else ""
     return (
-        f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  loss {row['loss']:.3f}  InfoNCE {row['info_nce']:.3f} "
-        f"(nothing learned: {row['ln_k']:.2f}){knn}  {row['seconds']:.1f} s{rate}, {duration(left)} left"
+        f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  {loss_words(row)}{knn}  "
+        f"{row['seconds']:.1f} s{rate}, {duration(left)} left"
     )
+
+
+def loss_words(row: Row) -> str:
+    """The loss of an epoch and what it is made of, in words."""
+    words = f"loss {row['loss']:.3f}"
+    if row.get("info_nce") is not None and row.get("ln_k") is not None:
+        return f"{words}  InfoNCE {row['info_nce']:.3f} (nothing learned: {row['ln_k']:.2f})"
+    return "  ".join([words, *(f"{name} {row[name]:.3f}" for name in loss_terms([row]) if row[name] is not None)])
 
 
 def _answer(run: Run, text: str, part: str) -> Answer:

@@ -1,5 +1,6 @@
 """Encoders: clips (N, 3, T, V, M) to features (N, D), and the heads on top."""
 
+from hiclr.encoders.drop import attention_drop
 from hiclr.encoders.dsta import DSTA
 from hiclr.encoders.graph import hops_from, spatial_partition
 from hiclr.encoders.heads import linear_head, projection_head
@@ -17,6 +18,7 @@ __all__ = [
     "Init",
     "Persons",
     "SkeletonEncoder",
+    "attention_drop",
     "hops_from",
     "initialise",
     "linear_head",

@@ -1,5 +1,3 @@
-"""What frozen features are worth: every protocol of the field, its floors, and how sure each number is."""
-
 """What an encoder is worth: frozen (neighbours, linear probe, clusters, under damage) or tuned, beside the floors."""
 
 from hiclr.evaluation.calibration import Reliability, adaptive_reliability, confidence_of, fit_temperature, reliability

@@ -20,6 +20,7 @@ from hiclr.figures.style import (
     styled,
     titled,
 )
+from hiclr.runs.rows import loss_terms
 
 __all__ = ["compare", "training"]
 
@@ -33,12 +34,6 @@ def _column(rows: Rows, key: str) -> NDArray[np.float64]:
     return np.array([np.nan if row.get(key) is None else float(row[key]) for row in rows])
 
 
-def _term_names(rows: Rows) -> list[str]:
-    """ "info_nce", then "consistency_1", ... as far as the rows go."""
-    keys = {key for row in rows for key in row if key == "info_nce" or key.startswith("consistency_")}
-    return sorted(keys, key=lambda key: (key != "info_nce", len(key), key))
-
-
 def _check_rows(rows: Rows, whose: str = "The run") -> None:
     if not rows:
         raise InputError(f"{whose} has no epoch yet, so there is no curve. Train at least one epoch first.")
@@ -49,8 +44,8 @@ def training(rows: Rows, title: str = "", *, chance: float | None = None, synthe
     """Loss terms on the left, nearest-neighbour accuracy on the right, over epochs.
 
     Args:
-        rows: of `run.metrics()`: "epoch", "info_nce", "consistency_1", ..., "ln_k" (nats), "knn_1" (%), None where
-            not measured.
+        rows: of `run.metrics()`: "epoch", the terms of the loss ("info_nce", "consistency_1", ... in nats), "ln_k"
+            (nats), "knn_1" (%), None where not measured.
         title: above.
         chance: accuracy of guessing in %, drawn beside kNN.
         synthetic: say so in the title.
@@ -61,11 +56,11 @@ def training(rows: Rows, title: str = "", *, chance: float | None = None, synthe
     _check_rows(rows)
     figure = new_figure(3.6, titled(title, synthetic))
     losses, nearest = figure.subplots(1, 2, width_ratios=(1.25, 1))
-    for i, name in enumerate(_term_names(rows)):
-        words = "InfoNCE" if name == "info_nce" else label(name.replace("_", " "))
-        _line(losses, rows, name, PALETTE[0] if name == "info_nce" else PALETTE[(1, 2, 4, 6)[(i - 1) % 4]], words, i)
+    for i, name in enumerate(loss_terms(rows)):
+        words = label(name.replace("_", " ").replace("info nce", "InfoNCE"))
+        _line(losses, rows, name, PALETTE[(0, 1, 2, 4, 6)[i % 5]], words, i)
     _floor(losses, rows, color=QUIET, lw=1.2, ls="--", label="learned nothing: ln(1+K)")
-    _loss_axes(losses, "loss terms")
+    _loss_axes(losses, "loss terms", "nats" if _contrasts(rows) else "loss (units of its terms)")
     _knn_axes(nearest, rows, chance)
     for axes in (losses, nearest):
         _epoch_axis(axes, _epochs(rows).max())
@@ -102,9 +97,14 @@ def _line(axes: Any, rows: Rows, key: str, colour: str, name: str, dash: int) ->
     return True
 
 
-def _loss_axes(axes: Any, title: str) -> None:
+def _contrasts(rows: Rows) -> bool:
+    """Whether the method has an InfoNCE, so that its loss is in nats and blind guessing has a value."""
+    return "info_nce" in loss_terms(rows)
+
+
+def _loss_axes(axes: Any, title: str, unit: str = "nats") -> None:
     axes.set_title(title)
-    axes.set_ylabel("nats")
+    axes.set_ylabel(unit)
     axes.grid(axis="y")
     low, high = axes.get_ylim()
     axes.set_ylim(max(0.0, low), high + 0.04 * (high - low))
@@ -135,7 +135,7 @@ def compare(runs: Mapping[str, Rows], title: str = "", *, chance: float | None =
     """Several runs over epochs: InfoNCE on the left, live kNN on the right; one colour and dash for each run.
 
     InfoNCE of runs with queues of different size is not comparable; each run's own "learned nothing" line is dotted
-    in its colour, so the distance below it is.
+    in its colour, so the distance below it is. A run whose method has no InfoNCE is on the right alone.
 
     Args:
         runs: name -> rows of `run.metrics()`.
@@ -157,6 +157,8 @@ def compare(runs: Mapping[str, Rows], title: str = "", *, chance: float | None =
         _line(losses, rows, "info_nce", colour, names[name], i)
         _floor(losses, rows, color=colour, lw=1, ls=":")
         _line(nearest, rows, "knn_1", colour, names[name], i)
+        if not _contrasts(rows):
+            losses.plot([], [], color=colour, ls=_DASHES[i % len(_DASHES)], label=names[name])
     losses.plot([], [], color=QUIET, lw=1, ls=":", label="learned nothing: ln(1+K)")
     entries = losses.get_legend_handles_labels()
     _loss_axes(losses, "InfoNCE")

@@ -113,6 +113,11 @@ class Batch:
             return [self.branch(embed, branch) for branch in range(self.count)]
         return list(embed(torch.cat(self.queries())).chunk(self.count))
 
+    def again(self, embed: Callable[[Tensor], Tensor], view: int = 0) -> Tensor:
+        """Embeddings (n, D) of a fresh draw of one view of this rank's clips."""
+        draw = self.source.views.draw_view(view, self._shape, self._epoch.draws["keys"])
+        return embed(self._view(view, self._clips, draw, self._rows))
+
     @torch.no_grad()
     def keys(self, embed: Callable[[Tensor], Tensor], view: int = 0) -> Tensor:
         """Embeddings (B, D) of a fresh draw of a view of the whole batch; no gradient.
@@ -139,6 +144,10 @@ class Batch:
     def gather(self, rows: Tensor) -> Tensor:
         """The rows (B, D) of all ranks; no gradient."""
         return self.ranks.gather(rows)
+
+    def together(self, rows: Tensor) -> Tensor:
+        """The rows (B, D) of all ranks, for a loss of the whole batch: with the gradient that they are owed."""
+        return self.ranks.together(rows)
 
     @property
     def draws(self) -> Generator:

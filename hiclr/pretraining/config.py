@@ -29,10 +29,13 @@ class PretrainConfig:
     """Clips per step; all clips when there are fewer. The last, incomplete batch of an epoch is left out."""
     least_steps: int = 1
     """Steps of an epoch, at least: a set too small for them is gone through several times in each epoch."""
-    method: Literal["hiclr"] = "hiclr"
-    """How is learned: HiCLR (with one branch SkeletonCLR)."""
+    method: Literal["hiclr", "skeletonclr", "aimclr", "ms2l", "barlow", "vicreg"] = "hiclr"
+    """How is learned: HiCLR; SkeletonCLR, which is kept as HiCLR with one branch; AimCLR; MS2L; or without negatives:
+    Barlow Twins in the form of PSTL, VICReg."""
     branches: int = 3
-    """Number of query views, from weakest to strongest; 1 is SkeletonCLR."""
+    """Number of query views, from weakest to strongest. SkeletonCLR and MS2L set it to 1 (MS2L learns from clips as
+    they are); AimCLR, which takes the weakest and the strongest, to 2, or with the small views to 3, for their second
+    one is slight. Barlow Twins and VICReg compare the weakest with each other one (of 1: with another draw)."""
     views: Literal["paper", "released", "small"] = "paper"
     """Which augmentations make the sets: the paper's; the paper's with the release's quirks; or those for small sets.
     Set 0 is the basic one, set 1 the normal one, the strong ones follow."""
@@ -101,6 +104,24 @@ class PretrainConfig:
     """Neighbours that each branch names once they count."""
     mask_own: bool = False
     """Leave a clip's own earlier keys out of its negatives (needed when the queue spans an epoch)."""
+    drop_threshold: float = 0.7
+    """AimCLR alone: features with this attention or more are dropped (attention is within 0.62 and 1)."""
+    hidden_end: float = 0.3
+    """MS2L alone: share of the frames, the last ones, that is hidden and predicted."""
+    segments: int = 3
+    """MS2L alone: equal parts of a clip whose order is mixed up and recognised."""
+    contrast_temperature: float = 0.9
+    """MS2L alone: divides similarities within the batch, in place of `temperature`."""
+    expander: int = 6144
+    """Barlow Twins and VICReg: width of the three-layer projector, in place of `projection`."""
+    redundancy: float = 2e-4
+    """Barlow Twins alone: weight of the squared correlations between different coordinates."""
+    invariance: float = 25.0
+    """VICReg alone: weight of the distance of two views."""
+    variance: float = 25.0
+    """VICReg alone: weight of standard deviations below 1."""
+    covariance: float = 1.0
+    """VICReg alone: weight of the squared covariances."""
     optimiser: Literal["sgd", "adamw"] = "sgd"
     """SGD with momentum 0.9, or AdamW."""
     lr: float = 0.1
@@ -140,15 +161,27 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         if self.stream == "joint-motion":
             object.__setattr__(self, "stream", "motion")  # one name for one thing: a run goes on under either
+        for name, value in _settled(self.method, self.views).items():
+            object.__setattr__(self, name, value)
         self._check("batch_size", self.batch_size >= 2, "at least 2, for batch norm has nothing to do with one clip")
         self._check("seed", 0 <= self.seed < 2**63, "a whole number from 0 to 2**63 - 1")
-        for name in ("epochs", "least_steps", "branches", "frames", "channels", "features", "projection", "mining_top"):
+        for name in (
+            "epochs",
+            "least_steps",
+            "branches",
+            "frames",
+            "channels",
+            "features",
+            "projection",
+            "mining_top",
+            "expander",
+        ):
             self._check(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("temperature", "lr"):
+        for name in ("temperature", "contrast_temperature", "lr"):
             self._check(name, getattr(self, name) > 0, "above 0")
-        for name in ("dropout", "warmup", "holdout"):
+        for name in ("dropout", "warmup", "holdout", "hidden_end"):
             self._check(name, 0 <= getattr(self, name) < 1, "within [0, 1)")
-        for name in ("weight_decay", "knn_every", "save_minutes"):
+        for name in ("weight_decay", "knn_every", "save_minutes", "redundancy", "invariance", "variance", "covariance"):
             self._check(name, getattr(self, name) >= 0, "at least 0")
         for name in ("teacher_temperature", "student_temperature", "clip_gradient"):
             self._check(name, getattr(self, name) is None or getattr(self, name) > 0, "above 0, or None")
@@ -161,6 +194,8 @@ class PretrainConfig:
         fits = weights is None or (len(weights) == self.branches - 1 and min(weights, default=0) >= 0)
         wanted = f"None, or {self.branches - 1} numbers of at least 0, one for each branch above the first"
         self._check("branch_weights", fits, wanted)
+        self._check("drop_threshold", 0 < self.drop_threshold <= 1, "above 0 and at most 1")
+        self._check("segments", 2 <= self.segments <= 6, "within 2 and 6, which have 2 and 720 orders")
         self._check("momentum", self.momentum is None or 0 <= self.momentum <= 1, "within [0, 1], or None")
 
     def _check(self, name: str, good: bool, wanted: str) -> None:
@@ -186,6 +221,14 @@ class PretrainConfig:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as config.json holds them."""
         return dataclasses.asdict(self)
+
+
+def _settled(method: str, views: str) -> dict[str, Any]:
+    """The settings that a method leaves no choice of."""
+    if method == "skeletonclr":
+        return {"method": "hiclr", "branches": 1}
+    branches = {"ms2l": 1, "aimclr": 3 if views == "small" else 2}
+    return {"branches": branches[method]} if method in branches else {}
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -224,6 +267,8 @@ PRESETS: dict[str, PretrainConfig] = {
         lr_steps=(),
         warmup=0.1,
         clip_gradient=1.0,
+        expander=512,
+        redundancy=2.4e-3,  # the balance of the paper's width, see `barlow_loss`
         knn_every=1,
     ),
 }

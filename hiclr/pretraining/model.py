@@ -184,7 +184,7 @@ def _warn_of_faults(train: SkeletonSet) -> None:
 def _check_trainable(config: PretrainConfig, train: SkeletonSet) -> None:
     """What would only be found out once training begins."""
     views_of(config, train.layout)
-    build_networks(config, train.layout)
+    build_model(config, train.layout)
     trained, _, _ = watch_split(train, config)
     if len(trained) < 2:
         held = f" after a holdout of {config.holdout:g}" if config.holdout else ""

@@ -18,7 +18,7 @@ from torch import Tensor, distributed, nn
 from hiclr.errors import InputError
 from hiclr.runs import launched_ranks
 
-__all__ = ["Ranks", "first_alone", "make_fabric", "synchronise"]
+__all__ = ["Ranks", "first_alone", "make_fabric", "synchronise", "total_over_ranks"]
 
 _say = logging.getLogger(__name__)
 _DDP = inspect.signature(nn.parallel.DistributedDataParallel).parameters  # torch 2.13 has a new name for the option
@@ -116,6 +116,13 @@ class Ranks:
         distributed.all_gather(parts, rows.contiguous())
         return torch.cat(parts)
 
+    def together(self, rows: Tensor) -> Tensor:
+        """As `gather`, with the gradient that the loss of any rank owes to this rank's rows."""
+        if self.size == 1:
+            return rows
+        joined: Tensor = _Joined.apply(rows, self.rank)  # type: ignore[no-untyped-call]
+        return joined
+
     def total(self, value: Tensor) -> Tensor:
         """The sum over ranks, of a tensor that is then the same everywhere. No gradient."""
         value = value.detach().clone()
@@ -168,6 +175,31 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004 - torch's signature
         return _Sum.forward(None, gradient)
+
+
+class _Joined(torch.autograd.Function):
+    """The rows of all ranks, with the gradient of all their losses."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, rank: int) -> Tensor:
+        ctx.own = slice(rank * len(rows), (rank + 1) * len(rows))
+        parts = [torch.empty_like(rows) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        gradient = gradient.clone()
+        distributed.all_reduce(gradient)
+        return gradient[ctx.own], None
+
+
+def total_over_ranks(value: Tensor) -> Tensor:
+    """The sum over the processes of a run, where there are several; no gradient."""
+    value = value.detach().clone()
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.all_reduce(value)
+    return value
 
 
 def _over_ranks(value: Tensor) -> Tensor:

@@ -248,6 +248,7 @@ class Training:
         mean = {name: float(torch.stack([value[name] for value in epoch.values]).mean()) for name in epoch.values[0]}
         spread, top1, blind = (mean.pop(name, None) for name in ("feature_std", "pretext_top1", "ln_k"))
         config, number, filled = self.config, epoch.number + 1, self.model.stored
+        followed = len(self.model.encoders) > 1
         step = number * self.steps
         measure = config.knn_every and (number % config.knn_every == 0 or number == config.epochs)
         knn, rank = self._look() if measure and self.ranks.first else (None, None)
@@ -258,7 +259,7 @@ class Training:
             "ln_k": blind,
             "knn_1": knn,
             "lr": learning_rate(config, step - 1, self.steps),
-            "momentum": key_momentum(config, step - 1, config.epochs * self.steps),
+            "momentum": key_momentum(config, step - 1, config.epochs * self.steps) if followed else None,
             "queue_filled": filled,
             "feature_std": spread,
             "effective_rank": rank,

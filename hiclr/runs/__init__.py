@@ -1,7 +1,8 @@
 """Runs: a folder that says what it was and goes on exactly, and what it ran on."""
 
 from hiclr.runs.environment import check_device, environment, launched_ranks, pick_device
-from hiclr.runs.folder import Row, Run, load_run, open_run, watch
+from hiclr.runs.folder import Run, load_run, open_run, watch
+from hiclr.runs.rows import Row, loss_terms
 from hiclr.runs.writing import write_atomically, write_json
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "environment",
     "launched_ranks",
     "load_run",
+    "loss_terms",
     "open_run",
     "pick_device",
     "watch",

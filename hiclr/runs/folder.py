@@ -29,11 +29,10 @@ from hiclr.runs import owner
 from hiclr.runs.checkpoints import SLOTS, Checkpoints
 from hiclr.runs.differences import data_differences, differences
 from hiclr.runs.environment import environment
+from hiclr.runs.rows import Row
 from hiclr.runs.writing import json_bytes, plain, read_json, write_json
 
-__all__ = ["Row", "Run", "load_run", "open_run", "watch"]
-
-Row = dict[str, Any]
+__all__ = ["Run", "load_run", "open_run", "watch"]
 
 _FREE = ("device", "knn_every", "save_minutes")  # settings that change no weight: they may differ when a run goes on
 _EXACT = ("torch", "numpy", "threads", "device", "machine", "ranks")  # other values: the same up to rounding only
@@ -159,7 +158,7 @@ class Run:
         if rows:
             last = {k: v for k, v in rows[-1].items() if k in ("loss", "info_nce", "knn_1") and v is not None}
             text |= {key: f"{value:.3f}" for key, value in last.items()}
-        for key in ("preset", "views", "branches", "frames", "stream", "seed"):
+        for key in ("preset", "method", "views", "branches", "frames", "stream", "seed"):
             if key in self.config:
                 text[key] = str(self.config[key])
         text["data"] = str(self.data.get("source", self.data.get("fingerprint", "?")))

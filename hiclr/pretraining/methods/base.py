@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -13,7 +14,7 @@ from hiclr.pretraining.batch import Batch
 
 __all__ = ["Embed", "Method", "Outcome", "spread"]
 
-Embed = Callable[..., Tensor]
+Embed = Callable[..., Any]
 """The method's own `forward`, wrapped for several devices: whatever takes a gradient goes through it."""
 
 
@@ -58,7 +59,7 @@ class Method(nn.Module, ABC):
         return normalize(self.head(self.encoder(x)).float(), dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The same as `project`; a method may give back more."""
+        """The same as `project`; a method may take and give back more."""
         return self.project(x)
 
     @abstractmethod

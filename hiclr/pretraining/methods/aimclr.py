@@ -1,0 +1,85 @@
+"""AimCLR: an extreme view, and what is left of it after a drop, learn from the distribution of the normal view."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from hiclr.encoders import SkeletonEncoder, attention_drop
+from hiclr.errors import InputError
+from hiclr.losses import aimclr_loss
+from hiclr.pretraining.batch import Batch
+from hiclr.pretraining.config import PretrainConfig
+from hiclr.pretraining.methods.base import Embed, Outcome
+from hiclr.pretraining.methods.momentum import MomentumMethod
+from hiclr.pretraining.ranks import total_over_ranks
+from hiclr.pretraining.schedule import queue_size
+from hiclr.skeleton import Layout
+
+__all__ = ["AimCLR"]
+
+
+class AimCLR(MomentumMethod):
+    """The weakest view of the ladder is the normal one, the strongest the extreme one.
+
+    With the paper's views and two branches these are AimCLR's own: crop and shear; then flip, rotation, noise, blur
+    and axis mask on top.
+
+    Args:
+        config: the settings.
+        layout: not needed; every method takes it.
+        encoder: (N, 3, T, V, M) -> (N, D), with a feature map for the drop.
+        head: (N, D) -> (N, dim).
+        clips: number of training clips, by which a queue without a set size is measured.
+
+    Raises:
+        InputError: an encoder without a feature map.
+
+    Source: AimCLR (arXiv 2112.03590) and its release; see `aimclr_loss` and `attention_drop`.
+    """
+
+    def __init__(
+        self,
+        config: PretrainConfig,
+        layout: Layout,  # noqa: ARG002 - the signature of METHODS
+        encoder: nn.Module,
+        head: nn.Module,
+        clips: int,
+    ) -> None:
+        if not isinstance(encoder, SkeletonEncoder) or not encoder.has_map:
+            raise InputError(
+                f"AimCLR drops parts of the encoder's feature map, and {type(encoder).__name__} gives none. Use an "
+                "encoder that has a method `feature_map` (stgcn, dsta, tcn), or another method."
+            )
+        super().__init__(encoder, head, queue_size(config, clips), config.projection)
+        self.config = config
+
+    def _whole_and_dropped(self, rows: Tensor) -> Tensor:
+        """(R, T, V, 3) one person per row -> (R, 2 D): the mean of the map, and of what is left of it."""
+        whole: Tensor = self.encoder.feature_map(rows)  # type: ignore[operator]
+        left = attention_drop(whole, self.config.drop_threshold, total_over_ranks)
+        return torch.cat([whole.mean(dim=(2, 3)).float(), left.mean(dim=(2, 3))], dim=1)
+
+    def forward(self, normal: Tensor, extreme: Tensor) -> Tensor:  # type: ignore[override]
+        """Two views (N, 3, T, V, M) -> (3, N, dim) float32 of unit norm: normal, extreme, extreme after the drop."""
+        both = self.encoder(extreme, self._whole_and_dropped).chunk(2, dim=1)
+        return torch.stack([self.project(normal), *(normalize(self.head(part).float(), dim=1) for part in both)])
+
+    def losses(self, batch: Batch, embed: Embed) -> Outcome:
+        """See `aimclr_loss`; all three are compared with one key of the weakest view."""
+        config = self.config
+        normal, extreme, dropped = embed(batch.query(0), batch.query(config.branches - 1))
+        keys = batch.keys(self.project_key)
+        queue, queue_ids = self.queue.stored()
+        key = batch.own(keys)
+        losses = aimclr_loss(
+            normal,
+            extreme,
+            dropped,
+            key,
+            queue,
+            config.temperature,
+            mining=1 if batch.mining else None,
+            ids=batch.ids.to(key.device) if config.mask_own else None,
+            queue_ids=queue_ids,
+        )
+        return Outcome(losses, self.watch(batch, normal, key, config.temperature), keys)
