@@ -5,7 +5,7 @@ import io
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from hiclr.errors import InputError
 from hiclr.pretraining.arithmetic import arithmetic
 from hiclr.pretraining.config import PretrainConfig
 from hiclr.pretraining.feed import Feed
-from hiclr.pretraining.model import build_networks, coordinate_scale, layout_of, preprocess_of, views_of
+from hiclr.pretraining.methods import Method
+from hiclr.pretraining.model import build_model, build_networks, coordinate_scale, layout_of, preprocess_of, views_of
 from hiclr.pretraining.process import keep_memory, progress
 from hiclr.pretraining.schedule import derive
 from hiclr.runs import Run, load_run, pick_device, write_atomically
@@ -33,9 +34,11 @@ __all__ = [
     "CLEAN",
     "Array",
     "Features",
+    "check_clips",
     "extract",
     "features",
     "load_encoder",
+    "load_model",
     "load_projection",
     "random_encoder",
     "view_names",
@@ -116,6 +119,27 @@ def _load(run: Run | Path | str, *prefixes: str) -> list[nn.Module]:
         except RuntimeError as error:
             raise InputError(f"The checkpoint of {run.path} does not fit its settings: {error}") from error
     return list(networks)
+
+
+def load_model(run: Run | Path | str) -> Method:
+    """The whole model of a run's newest checkpoint, in eval mode on the CPU: networks and queue.
+
+    Raises:
+        InputError: no checkpoint, or one whose names or shapes are not those of the settings.
+    """
+    run = run if isinstance(run, Run) else load_run(run)
+    latest = run.latest()
+    if latest is None:
+        raise InputError(f"{run.path} holds no checkpoint yet; pretrain first.")
+    config, state = PretrainConfig.from_dict(run.config), latest[0]["model"]
+    if "queue.keys" in state:  # a queue whose size was measured by the clips
+        config = replace(config, queue_size=state["queue.keys"].shape[1])
+    model = build_model(config, layout_of(run.data))
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(f"The checkpoint of {run.path} does not fit its settings: {error}") from error
+    return model.eval()
 
 
 def view_names(config: PretrainConfig, layout: Layout) -> tuple[str, ...]:

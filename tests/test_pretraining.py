@@ -325,6 +325,17 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path: Path, config: PretrainCo
     assert_equal(weights(parts), weights(whole))
 
 
+def test_a_run_of_an_older_version_goes_on_without_the_settings_that_came_later(tmp_path: Path):
+    run = train(tmp_path / "run", replace(TINY, epochs=1))
+    kept = json.loads((run.path / "config.json").read_text())
+    for name in ("direction", "branch_weights"):
+        del kept[name]
+    (run.path / "config.json").write_text(json.dumps(kept))
+    train(tmp_path / "run", replace(TINY, epochs=1))
+    with pytest.raises(InputError, match="direction"):
+        train(tmp_path / "run", replace(TINY, epochs=1, direction="symmetric"))
+
+
 def test_a_changed_setting_is_refused(tmp_path: Path):
     train(tmp_path / "run")
     with pytest.raises(InputError, match=r"queue_size: None -> 16"):

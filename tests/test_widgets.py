@@ -529,7 +529,7 @@ def test_the_papers_views_run_in_the_workbench(stream: str):
         bench.strengths[name] = 0.3
     assert all(torch.isfinite(view).all() for view in bench.views.values())
     assert not any(view[..., 1].any() for view in bench.views.values())
-    assert all("></small>" not in note.value for note in bench._words.values())
+    assert all("></small>" not in note.value for note in bench._panel.notes.values())
 
 
 ONE = torch.ones(1)

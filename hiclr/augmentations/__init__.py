@@ -15,6 +15,7 @@ from hiclr.augmentations.recipes import (
     paper_views,
     released_views,
     small_views,
+    whole_ladder,
 )
 from hiclr.augmentations.spatial import AxisMask, Flip, Mirror, Noise, Rotate, Scale, Shear, Yaw, rotation_matrix
 from hiclr.augmentations.temporal import Blur, CropResize, TemporalCrop
@@ -54,4 +55,5 @@ __all__ = [
     "rotation_matrix",
     "small_views",
     "transfer_statistics",
+    "whole_ladder",
 ]

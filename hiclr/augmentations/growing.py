@@ -9,11 +9,13 @@ from hiclr.augmentations.base import Op, Params, Shape, check_within, code
 from hiclr.augmentations.choosing import mixes_clips
 from hiclr.errors import InputError
 
-__all__ = ["NAMES", "Draw", "GrowingViews"]
+__all__ = ["NAMES", "Draw", "GrowingViews", "Strength"]
 
 Draw = list[Params]
 """The parameters of one view, one entry for each of its augmentations in the order of `GrowingViews.chain`."""
 Transform = Callable[[Tensor], Tensor]
+Strength = float | tuple[float, ...]
+"""Of a set: one number for all its augmentations, or one for each."""
 
 NAMES = ("basic", "normal", "strong", "strongest")
 
@@ -25,7 +27,8 @@ class GrowingViews:
     Args:
         sets: k sequences of augmentations, from weakest to strongest.
         names: k names.
-        strengths: k numbers in [0, 1], the strength of each set; 1 everywhere when left out.
+        strengths: k strengths in [0, 1], one for each set, or for each of its augmentations; 1 everywhere when left
+            out.
         first_query: number of the weakest view that is a query; the keys' view is number 0 all the same. 0: it is
             that of the weakest query too.
 
@@ -37,29 +40,32 @@ class GrowingViews:
 
     sets: tuple[tuple[Op, ...], ...]
     names: tuple[str, ...] = NAMES
-    strengths: tuple[float, ...] = ()
+    strengths: tuple[Strength, ...] = ()
     first_query: int = 0
 
     def __init__(
         self,
         sets: Sequence[Sequence[Op]],
         names: Sequence[str] | None = None,
-        strengths: Sequence[float] | None = None,
+        strengths: Sequence[float | Sequence[float]] | None = None,
         first_query: int = 0,
     ) -> None:
         default = NAMES if len(sets) <= len(NAMES) else tuple(f"view {i}" for i in range(len(sets)))
         object.__setattr__(self, "sets", tuple(tuple(ops) for ops in sets))
         object.__setattr__(self, "names", tuple(default[: len(sets)] if names is None else names))
-        object.__setattr__(self, "strengths", tuple([1.0] * len(sets) if strengths is None else map(float, strengths)))
+        given = [1.0] * len(sets) if strengths is None else strengths
+        object.__setattr__(self, "strengths", tuple(map(_strength, given)))
         object.__setattr__(self, "first_query", first_query)
         if not self.sets or not len(self.sets) == len(self.names) == len(self.strengths):
             raise InputError(
                 f"{len(self.sets)} sets, {len(self.names)} names and {len(self.strengths)} strengths were given; "
                 "each set needs one name and one strength, and at least one set is needed."
             )
-
-        for name, strength in zip(self.names, self.strengths, strict=True):
-            check_within(f"the strength of {name}", strength, 0, 1)
+        for name, ops, each in zip(self.names, self.sets, self.each_strength(), strict=True):
+            if len(each) != len(ops):
+                raise InputError(f"{name} has {len(ops)} augmentations and {len(each)} strengths; give one for each.")
+            for strength in each:
+                check_within(f"the strength of {name}", strength, 0, 1)
         check_within("first_query", first_query, 0, len(self.sets) - 1)
 
     def __len__(self) -> int:
@@ -75,6 +81,11 @@ class GrowingViews:
         """Whether an augmentation takes something from another clip of the batch."""
         return any(mixes_clips(op) for ops in self.sets for op in ops)
 
+    def each_strength(self) -> list[tuple[float, ...]]:
+        """The strength of each augmentation, set by set."""
+        paired = zip(self.sets, self.strengths, strict=True)
+        return [s if isinstance(s, tuple) else (s,) * len(ops) for ops, s in paired]
+
     def chain(self, view: int) -> list[Op]:
         """The augmentations of a view, set by set; those that act on the stream are applied last all the same.
 
@@ -87,7 +98,7 @@ class GrowingViews:
 
     def draw_view(self, view: int, shape: Shape, generator: Generator) -> Draw:
         """Parameters of one view for N clips of this shape (N, 3, T, V, M)."""
-        strengths = [s for ops, s in zip(self.sets, self.strengths, strict=True) for _ in ops]
+        strengths = [strength for each in self.each_strength() for strength in each]
         return [op.sample(shape, s, generator) for op, s in zip(self.chain(view), strengths, strict=False)]
 
     def draw(self, shape: Shape, generator: Generator) -> list[Draw]:
@@ -129,3 +140,7 @@ class GrowingViews:
         """k freshly drawn views of x, from weakest to strongest."""
         draws = self.draw(tuple(x.shape), generator)
         return [self.apply_view(view, x, draw, to_stream) for view, draw in enumerate(draws)]
+
+
+def _strength(given: float | Sequence[float]) -> Strength:
+    return tuple(map(float, given)) if isinstance(given, Sequence) else float(given)

@@ -24,6 +24,7 @@ __all__ = [
     "paper_views",
     "released_views",
     "small_views",
+    "whole_ladder",
 ]
 
 
@@ -205,3 +206,8 @@ VIEWS: dict[str, Callable[[Layout, int], GrowingViews]] = {
     "small": small_views,
 }
 """Ladders by name, for a look at them; a run's are made of its settings, by `pretraining.views_of`."""
+
+
+def whole_ladder(name: str, layout: Layout) -> GrowingViews:
+    """A named ladder with all of its sets."""
+    return VIEWS[name](layout, 4 if name == "adain" else 3)

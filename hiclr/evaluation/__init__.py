@@ -1,8 +1,10 @@
 """What an encoder is worth: frozen (neighbours, linear probe, clusters, under damage) or tuned, beside the floors."""
 
+from hiclr.evaluation.branches import Branches, Seen, sweep
 from hiclr.evaluation.calibration import Reliability, adaptive_reliability, confidence_of, fit_temperature, reliability
 from hiclr.evaluation.clusters import Embedding, clamp_perplexity, neighbour_purity, silhouette, tsne
 from hiclr.evaluation.corruptions import CORRUPTIONS, Corruption, body_parts, drop_frames, swap_sides
+from hiclr.evaluation.distortion import bone_change, displacement, spectrum_change
 from hiclr.evaluation.finetune import fine_tune, finetune_text, semi_supervised
 from hiclr.evaluation.floors import chance, random_features, raw_coordinates, raw_nearest
 from hiclr.evaluation.fusion import Scores, choose_weights, evaluate_fusion, fuse, fusion_table
@@ -44,6 +46,7 @@ __all__ = [
     "PROTOCOLS",
     "RECIPES",
     "RULES",
+    "Branches",
     "Corruption",
     "Embedding",
     "FinetuneConfig",
@@ -60,8 +63,10 @@ __all__ = [
     "Reliability",
     "Retrieval",
     "Scores",
+    "Seen",
     "adaptive_reliability",
     "body_parts",
+    "bone_change",
     "bootstrap",
     "carry",
     "chance",
@@ -74,6 +79,7 @@ __all__ = [
     "confidence_of",
     "confusion_counts",
     "converged",
+    "displacement",
     "draw_labels",
     "drop_frames",
     "evaluate",
@@ -116,7 +122,9 @@ __all__ = [
     "semi_supervised",
     "sgd_probe",
     "silhouette",
+    "spectrum_change",
     "swap_sides",
+    "sweep",
     "table",
     "top_k_accuracy",
     "transfer_to",

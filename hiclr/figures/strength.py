@@ -1,4 +1,4 @@
-"""What strength does: how far each augmentation moves the joints, from 0 to 1."""
+"""What strength does, from 0 to 1: how far the joints are moved, and how unlike the clean clip a view becomes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from hiclr.errors import InputError
 from hiclr.figures.style import QUIET, Figure, class_colour, label, new_figure, numbers, styled, titled
 
-__all__ = ["moved"]
+__all__ = ["moved", "similarity"]
 
 _COLUMNS = 5
+_ALONE = 4  # panels of single augmentations in a row
+_STYLES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.5, 1.5)))
 
 
 @styled
@@ -56,3 +58,68 @@ def moved(
     figure.supxlabel("strength", fontsize=9, color=QUIET)
     figure.supylabel("centimetres", fontsize=9, color=QUIET)
     return figure
+
+
+@styled
+def similarity(
+    strengths: NDArray[Any] | Sequence[float],
+    views: Mapping[str, Any],
+    alone: Mapping[str, Any],
+    title: str = "How like the clean clip a view is to the encoder",
+    *,
+    synthetic: bool = False,
+) -> Figure:
+    """Cosine of features against strength: the views of a ladder in one panel, each augmentation alone in its own.
+
+    The line is the mean over clips, the band its 95 % interval (1.96 standard errors to each side).
+
+    Args:
+        strengths: (S,) from 0 to 1.
+        views: name -> (S, n) cosines of n clips, weakest first.
+        alone: name -> (S, n) for each augmentation.
+        title: above.
+        synthetic: say so in the title.
+
+    Raises:
+        InputError: nothing to draw, or not (S, n) numbers.
+    """
+    x = numbers(strengths)
+    both = {name: numbers(values) for name, values in (*views.items(), *alone.items())}
+    if not views:
+        raise InputError("There is no view to draw: give name -> (S, n) cosines.")
+    for name, values in both.items():
+        if values.ndim != 2 or len(values) != len(x) or not values.size:
+            raise InputError(f"{name} must have shape ({len(x)}, n), a row for each strength; it has {values.shape}.")
+    rows = max(-(-len(alone) // _ALONE), 2)
+    figure = new_figure(1.25 * rows + 0.85, titled(title, synthetic))
+    grid = figure.add_gridspec(rows, _ALONE + 2, width_ratios=[1.0] * 2 + [1.0] * _ALONE)
+    ladder = figure.add_subplot(grid[:, :2])
+    for i, name in enumerate(views):
+        _band(ladder, x, both[name], class_colour(i), _STYLES[i % len(_STYLES)], label(name, 16))
+    ladder.set(xlim=(0, 1), xticks=[0, 0.5, 1], xlabel="strength of all sets", ylabel="cosine to the clean clip")
+    ladder.set_title("views, as in training", fontsize=8.5, fontweight="normal")
+    ladder.legend(loc="lower left")
+    ladder.grid(True)
+    for i, name in enumerate(alone):
+        axes = figure.add_subplot(grid[i // _ALONE, 2 + i % _ALONE], sharex=ladder, sharey=ladder)
+        _band(axes, x, both[name], class_colour(len(views)), "-")
+        axes.set_title(label(name, 18), fontsize=8.5, fontweight="normal")
+        axes.grid(True)
+        axes.tick_params(length=0, labelleft=i % _ALONE == 0, labelbottom=i + _ALONE >= len(alone))
+    lowest = min(float(values.mean(axis=1).min()) for values in both.values())
+    ladder.set_ylim(min(0.0, lowest - 0.05) if lowest < 0.3 else lowest - 0.1 * (1 - lowest) - 0.02, 1.02)
+    ladder.xaxis.set_major_formatter("{x:g}")
+    count = next(iter(both.values())).shape[1]
+    figure.supxlabel(
+        f"each augmentation alone, on every clip; mean of {count} clips and its 95 % interval",
+        fontsize=8.5,
+        color=QUIET,
+    )
+    return figure
+
+
+def _band(axes: Any, x: Any, values: Any, colour: str, style: Any, words: str = "") -> None:
+    mean = values.mean(axis=1)
+    error = 1.96 * values.std(axis=1, ddof=1) / np.sqrt(values.shape[1]) if values.shape[1] > 1 else 0 * mean
+    axes.fill_between(x, mean - error, mean + error, color=colour, alpha=0.2, lw=0)
+    axes.plot(x, mean, color=colour, ls=style, label=words or None)

@@ -48,6 +48,8 @@ class PretrainConfig:
     """How many sets each view adds; one each when empty. 3 with one branch: all of three in plain contrast."""
     key_apart: bool = False
     """The weakest view is that of the keys alone; the query views are those above it."""
+    strengths: tuple[float, ...] = ()
+    """How strong each set of augmentations is, one number in [0, 1] for each view; none: all 1, the full setting."""
     stream: Stream = "joint"
     """What the encoder sees: positions, vectors from the parent joint, or the differences in time of either
     (joint-motion is another name of motion)."""
@@ -196,6 +198,9 @@ class PretrainConfig:
         self._check("branch_weights", fits, wanted)
         self._check("drop_threshold", 0 < self.drop_threshold <= 1, "above 0 and at most 1")
         self._check("segments", 2 <= self.segments <= 6, "within 2 and 6, which have 2 and 720 orders")
+        views = self.branches + self.key_apart
+        fitting = len(self.strengths) in (0, views) and all(0 <= s <= 1 for s in self.strengths)
+        self._check("strengths", fitting, f"{views} numbers in [0, 1], one for each view, or none")
         self._check("momentum", self.momentum is None or 0 <= self.momentum <= 1, "within [0, 1], or None")
 
     def _check(self, name: str, good: bool, wanted: str) -> None:

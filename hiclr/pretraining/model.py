@@ -88,7 +88,10 @@ def views_of(config: PretrainConfig, layout: Layout) -> GrowingViews:
         InputError: an unknown strong kind, or sets that cannot be arranged like this; see `arrange`.
     """
     sets = RECIPES[config.views](layout).sets(config.strong)
-    return arrange(sets, config.branches, config.order, config.merge, config.key_apart)
+    views = arrange(sets, config.branches, config.order, config.merge, config.key_apart)
+    if not config.strengths:
+        return views
+    return GrowingViews(views.sets, views.names, config.strengths, views.first_query)
 
 
 def coordinate_scale(clips: SkeletonSet) -> float:
@@ -167,9 +170,19 @@ def prepare_run(path: Path | str, config: PretrainConfig, train: SkeletonSet) ->
         _warn_of_faults(train)
     device = pick_device(config.device, quiet=True)
     run: Run = first_alone(
-        device, lambda: open_run(path, config.to_dict(), describe(train)), otherwise=lambda: load_run(path)
+        device, lambda: open_run(path, _as_known(path, config), describe(train)), otherwise=lambda: load_run(path)
     )
     return run
+
+
+def _as_known(path: Path | str, config: PretrainConfig) -> dict[str, Any]:
+    """The settings as the run in this folder would hold them: an older version's run lacks settings that came later,
+    which did not exist for it, as they still do not at their defaults."""
+    settings, default = config.to_dict(), PretrainConfig().to_dict()
+    if not (Path(path) / "config.json").exists():
+        return settings
+    kept = load_run(path).config
+    return {name: value for name, value in settings.items() if name in kept or value != default[name]}
 
 
 def _warn_of_faults(train: SkeletonSet) -> None:
