@@ -3,7 +3,6 @@
 import base64
 import functools
 import http.server
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,16 +11,8 @@ from typing import Any
 
 import pytest
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-quic",
-]
+from benchmarks.lab import CHROMIUM, FLAGS
+
 WIDGETS = Path(__file__).parent.parent / "hiclr" / "widgets"
 
 # The part of a widget's model that a front end may use; `handlers` and `sent` are for the tests.
