@@ -252,7 +252,7 @@ def test_a_cell_that_runs_thirty_times_keeps_one_workbench(clips: SkeletonSet, m
     assert counts[1:] == [counts[1]] * 29
     assert bench.player.comm is not None
     slider = bench.sliders["Rotate"]
-    bench.close()
+    bench.free()
     assert slider.comm is None and len(live) < counts[1] - 40
 
 

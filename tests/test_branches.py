@@ -210,9 +210,12 @@ def test_a_sweep_starts_at_one_holds_gates_open_and_tells_how_far_it_is(run: Run
 
 
 def test_the_order_of_the_ladder_is_said_as_it_was_found():
-    found = {"basic": np.array([[1.0], [0.9]]), "normal": np.array([[1.0], [0.5]]), "strong": np.array([[1.0], [0.6]])}
-    assert summary(found, ["basic", "normal", "strong"]) == (["basic 0.90", "strong 0.60", "normal 0.50"], False)
-    assert summary(found, ["basic", "normal"]) == (["basic 0.90", "normal 0.50"], True)
+    rows = {"a": [0.9, 0.8, 0.7], "b": [0.7, 0.6, 0.4], "c": [0.75, 0.55, 0.4], "d": [0.9, 0.8, 0.8]}
+    found = {name: np.array([[1.0, 1.0, 1.0], row]) for name, row in rows.items()}
+    assert summary(found, ["a", "b", "c"]) == ("a 0.800 > b 0.567 ≈ c 0.567", True)
+    assert summary(found, ["a", "b", "d"]) == ("a 0.800 > b 0.567 < d 0.833", False)
+    alone = {name: values[:, :1] for name, values in found.items()}
+    assert summary(alone, ["a", "b"]) == ("a 0.900 ≈ b 0.700", True), "one clip tells nothing"
 
 
 def test_a_gate_is_opened_and_the_rest_kept():

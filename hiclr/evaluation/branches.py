@@ -2,6 +2,7 @@
 which class is nearest. Measured on the frozen networks of a run."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,18 +78,14 @@ class Branches:
         self.config = PretrainConfig.from_dict(self.run.config)
         self.preprocess = preprocess_of(self.config)
         self.layout, self.model = clips.layout, load_model(self.run)
+        rows = self.run.metrics()
+        self.epochs = rows[-1]["epoch"] if rows else 0  # that were trained, now
         self.gallery = _even(clips.y, GALLERY)
         self.labels = clips.y[self.gallery]
         some = clips if len(self.gallery) == len(clips) else clips.subset(self.gallery)
         found = features(self.run, some, [CLEAN], encoder=self.model.encoder)[CLEAN]
         self.model.to("cpu")  # the features may have been made on a GPU
         self.known = normalize(torch.from_numpy(found), dim=1)
-
-    @property
-    def epochs(self) -> int:
-        """Epochs that the run was trained for."""
-        latest = self.run.latest()
-        return 0 if latest is None else latest[1]
 
     def stream(self, x: Tensor) -> Tensor:
         """The stream that the run was trained on, of positions (N, 3, T, V, M)."""
@@ -218,9 +215,23 @@ def opened(params: Params) -> Params:
     return {**params, "on": torch.ones_like(params["on"])} if "on" in params else params
 
 
-def summary(found: Mapping[str, Any], names: Sequence[str]) -> tuple[list[str], bool]:
-    """The views from the nearest to the clean clip to the farthest at the last strength, and whether that is their
-    order in the ladder."""
-    means = {name: float(np.mean(found[name][-1])) for name in names}
-    order = sorted(names, key=lambda name: -means[name])
-    return [f"{name} {means[name]:.2f}" for name in order], order == list(names)
+def summary(found: Mapping[str, NDArray[Any]], names: Sequence[str]) -> tuple[str, bool]:
+    """Whether each view of a ladder is farther from the clean clip than the one before, at the last strength.
+
+    Args:
+        found: name -> (S, n) cosines, of the same clips in the same order, as `sweep` gives them.
+        names: of the views, weakest first.
+
+    Returns:
+        "basic 0.93 > normal 0.92 ≈ strong 0.92", where ≈ stands for a mean difference over clips that is within its
+        95 % interval of 0; and False where one is nearer than the one before.
+    """
+    text = f"{names[0]} {float(np.mean(found[names[0]][-1])):.3f}"
+    kept = True
+    for weaker, stronger in pairwise(names):
+        apart = found[weaker][-1].astype(np.float64) - found[stronger][-1]
+        error = 1.96 * float(apart.std(ddof=1)) / np.sqrt(len(apart)) if len(apart) > 1 else np.inf
+        sign = "≈" if abs(apart.mean()) <= error else ">" if apart.mean() > 0 else "<"
+        kept &= sign != "<"
+        text += f" {sign} {stronger} {float(np.mean(found[stronger][-1])):.3f}"
+    return text, kept

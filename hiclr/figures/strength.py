@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from hiclr.errors import InputError
@@ -107,7 +108,9 @@ def similarity(
         axes.grid(True)
         axes.tick_params(length=0, labelleft=i % _ALONE == 0, labelbottom=i + _ALONE >= len(alone))
     lowest = min(float(values.mean(axis=1).min()) for values in both.values())
-    ladder.set_ylim(min(0.0, lowest - 0.05) if lowest < 0.3 else lowest - 0.1 * (1 - lowest) - 0.02, 1.02)
+    below = lowest - 0.1 * (1 - lowest) - 0.01
+    ladder.set_ylim(below, 1 + 0.03 * (1 - below))
+    ladder.yaxis.set_major_locator(MaxNLocator(4))
     ladder.xaxis.set_major_formatter("{x:g}")
     count = next(iter(both.values())).shape[1]
     figure.supxlabel(

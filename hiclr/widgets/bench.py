@@ -89,7 +89,6 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         self._make_choices(index, seed)
         self._load()
         self._views = self._compute()
-        self._readouts = measure(self._views, self._layout)
         fps = clips.fps if fps is None and self._preprocess is None else fps  # preprocessed clips are stretched
         shown = [self._clip[0]] * len(self._views)
         self.player = Player(shown, self._layout, self._names, fps, height=height, synthetic=clips.synthetic)
@@ -150,8 +149,8 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
     def _drawer(self) -> Any:
         """What is opened when it is wanted: the settings to take away, and the sweep."""
         wide = {"width": "100%", "height": "190px"}
-        self._code = ipywidgets.Textarea(layout=wide, disabled=True, description="code")
-        self._settings = ipywidgets.Textarea(layout={**wide, "height": "110px"}, disabled=True, description="settings")
+        self._code = ipywidgets.Textarea(layout=wide, description="code")
+        self._settings = ipywidgets.Textarea(layout={**wide, "height": "80px"}, description="settings")
         self._sweep = ipywidgets.Button(
             description="sweep",
             icon="line-chart",
@@ -170,7 +169,7 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
             [ipywidgets.VBox([self._code, self._settings]), ipywidgets.VBox([asked, self._swept])],
             titles=("Code and settings", "Sweep: similarity against strength"),
             selected_index=None,
-            layout={"width": "100%"},
+            layout={"width": "auto"},
         )
         return self._opened
 
@@ -219,9 +218,7 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         return int(others[0]) if len(others) else (index + 1) % len(self._set)
 
     def _refresh(self) -> None:
-        views = self._compute()
-        self._readouts = measure(views, self._layout)
-        self._views = views
+        self._views = self._compute()
         self._show()
         self._look_later()
 
@@ -239,9 +236,7 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         if self.clip.value is None:
             return
         self._load()
-        views = self._compute()
-        self._readouts = measure(views, self._layout)
-        self._views = views
+        self._views = self._compute()
         self._show(refit=True)
         self._look_later()
 
@@ -253,6 +248,7 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
             self._refresh()
         except Exception:
             self._panel = before
+            self._load()
             raise
         self._panel.listen(self._guarded(self._refresh))
         self._place.children = (self._panel.box,)
@@ -288,6 +284,7 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
                 vectors_from="parent" if stream == "bone" else "joint",
                 gain=_GAIN[stream],
             )
+        self._readouts = measure(self._views, self._layout)  # the picture is on its way
         self._write_numbers()
         self._panel.say(self._views[-1].draw, self._clip.shape[2], self._layout)
         self._write_code()
@@ -363,7 +360,7 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         found = sweep(self._branches, self._set, views, strengths, count, drawn, tell)
         order, kept = summary(found, views.names)
         self.similarities = found
-        said = " > ".join(order) + (": the order of the ladder" if kept else ": NOT the order of the ladder")
+        said = f"{order}: {'in' if kept else 'NOT in'} the order of the ladder"
         self._told.value = html.escape(f"at full strength {said}")
         title = f"Cosine to the clean clip: {self.ladder.value} ladder, {self._branches.epochs} epochs trained"
         alone = {name: found[name] for name in named_ops(views)}
@@ -461,11 +458,12 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         title = f"{self._set.names[self.clip.value]}, {self.stream.value} stream, draw {self.seed.value}"
         return skeletons.ladder(rows, self._layout, title=title, hidden=hidden, synthetic=self._set.synthetic)
 
-    def close(self) -> None:
-        if getattr(self, "_waiting", None) is not None:
-            self._waiting.cancel()  # type: ignore[union-attr]
+    def free(self) -> None:
+        """Close the workbench with all its parts, and let go of the clips and the encoder."""
+        if self._waiting is not None:
+            self._waiting.cancel()
         self._branches, self._views = None, []
-        super().close()
+        super().free()
 
 
 def _agreed(given: Preprocess | None, branches: Branches | None) -> Preprocess | None:

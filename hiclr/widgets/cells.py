@@ -33,7 +33,7 @@ def occupy(widget: Any) -> None:
     before = _shown.get(cell)
     _shown[cell] = widget
     if before is not None and before is not widget and not _elsewhere(before):
-        before.close()
+        before.free()
 
 
 def _elsewhere(widget: Any) -> bool:

@@ -30,8 +30,8 @@ class Pictured:
     def __repr__(self) -> str:
         return self.describe()
 
-    def close(self) -> None:
-        """Free the widget and all its parts, here and in the browser."""
+    def free(self) -> None:
+        """Close the widget with all its parts, here and in the browser."""
         for part in list(parts(self)):
             ipywidgets.Widget.close(part)
 
