@@ -77,7 +77,42 @@ def data(page: Any, canvas: str) -> dict[str, str]:
     return found
 
 
-def test_a_slider_moves_the_skeleton_and_not_the_camera(run: Any):
+def told(page: Any, code: str) -> str:
+    """What code prints in the notebook's kernel."""
+    said: str = page.evaluate(
+        """async (code) => {
+          const kernel = jupyterapp.shell.currentWidget.context.sessionContext.session.kernel;
+          const future = kernel.requestExecute({ code });
+          let text = "";
+          future.onIOPub = ({ content }) => { text += content.text ?? content.evalue ?? ""; };
+          await future.done;
+          return text;
+        }""",
+        code,
+    )
+    return said.strip()
+
+
+def handle_of(page: Any, name: str) -> Any:
+    return page.locator(".widget-slider", has=page.get_by_text(name, exact=True)).locator(".noUi-handle")
+
+
+def wait_for_revision(page: Any, least: int) -> None:
+    page.wait_for_function(f"Number(document.querySelector('canvas.sk-player').dataset.revision) >= {least}")
+
+
+def drag(page: Any, name: str, steps: int) -> None:
+    """Drag a slider's handle to its left end."""
+    box = handle_of(page, name).bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    for step in range(1, steps + 1):
+        page.mouse.move(x - 400 * step / steps, y)
+    page.mouse.up()
+
+
+def test_the_workbench_from_the_mouse_to_the_kernel_and_back(run: Any, tmp_path: Path):
     page = run("bench", BENCH)
     picture = page.locator("canvas.sk-player")
     box = picture.bounding_box()
@@ -88,22 +123,82 @@ def test_a_slider_moves_the_skeleton_and_not_the_camera(run: Any):
     before, pixels = data(page, "canvas.sk-player"), picture.evaluate(CHECKSUM)
     assert before["yaw"] != "0.4500"
 
-    slider = page.locator(".widget-slider", has=page.get_by_text("basic", exact=True))
-    handle = slider.locator(".noUi-handle")
+    # a slider moves the skeleton, and not the camera
+    handle = handle_of(page, "basic")
     handle.focus()
     for _ in range(4):
         handle.press("PageDown")
-    page.wait_for_function(
-        f"Number(document.querySelector('canvas.sk-player').dataset.revision) >= {int(before['revision']) + 1}"
-    )
     page.wait_for_function("[...document.querySelectorAll('.widget-readout')].some((e) => e.textContent === '0.80')")
+    wait_for_revision(page, int(told(page, "print(bench.player.revision)")))
     after = data(page, "canvas.sk-player")
+    assert int(after["revision"]) > int(before["revision"])
     assert picture.evaluate(CHECKSUM) != pixels
     assert {key: after[key] for key in CAMERA} == {key: before[key] for key in CAMERA}
+    assert page.locator("[data-readouts] td").first.text_content() != "0.0"
     still = page.evaluate(
         "jupyterapp.shell.currentWidget.content.widgets[0].model.outputs.get(0).data['image/png'].length"
     )
     assert 1_000 < still < 300_000
+
+    # switches and streams
+    pictures = [picture.evaluate(CHECKSUM)]
+    for press in (
+        lambda: page.locator(".widget-checkbox", has=page.get_by_text("Shear", exact=True)).locator("input").click(),
+        lambda: page.get_by_role("button", name="bone", exact=True).click(),
+        lambda: page.get_by_role("button", name="motion", exact=True).click(),
+        lambda: page.get_by_role("button", name="new draw").click(),
+    ):
+        seen = int(data(page, "canvas.sk-player")["revision"])
+        press()
+        wait_for_revision(page, seen + 1)
+        pictures.append(picture.evaluate(CHECKSUM))
+    assert len(set(pictures)) == 5
+    page.get_by_role("button", name="joint", exact=True).click()
+
+    # the page that plays without a kernel
+    with page.expect_download() as got:
+        page.locator(".sk-html").click()
+    got.value.save_as(tmp_path / "views.html")
+    check_offline(page.context.browser, tmp_path / "views.html")
+
+    # what is slow never queues up: after the drag comes what was under way, and the last value
+    told(page, "import time; fast = bench._compute; bench._compute = lambda: (time.sleep(0.2), fast())[1]")
+    drag(page, "normal", 50)
+    ended = int(told(page, "print(bench.player.revision)"))
+    page.wait_for_timeout(700)
+    assert int(told(page, "print(bench.player.revision)")) - ended <= 2
+    readout = page.locator(".widget-slider", has=page.get_by_text("normal", exact=True)).locator(".widget-readout")
+    assert readout.text_content() == "0.00"
+    assert told(page, "print(bench.strengths['normal'])") == "0.0"
+
+    # an error is shown, and the picture stays
+    seen, pixels = data(page, "canvas.sk-player")["revision"], picture.evaluate(CHECKSUM)
+    told(page, "bench._compute = lambda: 1 / 0")
+    handle.press("ArrowLeft")
+    page.wait_for_selector("[data-error]")
+    assert "ZeroDivisionError" in page.locator("[data-error]").text_content()
+    assert (data(page, "canvas.sk-player")["revision"], picture.evaluate(CHECKSUM)) == (seen, pixels)
+
+    # the cell again: what it showed before is freed
+    counts = []
+    for _ in range(3):
+        page.evaluate("() => jupyterapp.commands.execute('notebook:run-all-cells')")
+        counts.append(told(page, "import ipywidgets; print(len(ipywidgets.widgets.widget._instances))"))
+    assert len(set(counts)) == 1 and int(counts[0]) > 50, counts
+    page.wait_for_function("document.querySelectorAll('canvas.sk-player').length === 1")
+
+
+def check_offline(browser: Any, path: Path) -> None:
+    """A saved page plays, from a file and without a network."""
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    errors, requests = strangers(page)
+    page.goto(path.as_uri())
+    page.locator(".sk-play").click()
+    page.wait_for_function("Number(document.querySelector('canvas').dataset.frame) > 2")
+    assert page.locator("pre").text_content().count("GrowingViews(") == 1
+    assert (errors, requests) == ([], [path.as_uri()])
+    context.close()
 
 
 def test_a_click_on_a_point_plays_that_very_clip(run: Any):
