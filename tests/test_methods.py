@@ -25,7 +25,7 @@ from hiclr.pretraining.training import Training
 from hiclr.runs import load_run, loss_terms
 from hiclr.skeleton import NTU_25
 from tests.test_pretraining import TINY, assert_equal, clips, rows, train, weights
-from tests.test_ranks import launch
+from tests.test_ranks import launch, train_on_a_rank
 
 SMALL = replace(TINY, encoder="tcn", expander=12, hidden_end=0.25, epochs=2)
 RIVALS: list[Any] = [name for name in METHODS if name != "hiclr"]
@@ -224,22 +224,13 @@ def test_one_view_is_compared_with_another_draw_of_it() -> None:
     assert not torch.equal(*seen)
 
 
-EACH = """
-import json, sys, torch
-torch.set_num_threads(1)
-from pathlib import Path
-from tests.test_pretraining import train
-from hiclr.pretraining import PretrainConfig
-
-for method in ("aimclr", "ms2l", "barlow", "vicreg"):
-    config = PretrainConfig.from_dict(json.loads(sys.argv[2]) | {"method": method})
-    train(Path(sys.argv[1]) / method, config)
-"""
+def every_method_on_a_rank(folder: Path, config: PretrainConfig) -> int:
+    return max(train_on_a_rank(folder / method, replace(config, method=method)) for method in RIVALS)
 
 
 def test_two_processes_with_half_the_batch_each_equal_one(tmp_path: Path) -> None:
     config = replace(SMALL, sync_norm=True, optimiser="sgd", lr=0.01, queue_size=16)
-    launch(tmp_path / "two", config, script=EACH)
+    launch(tmp_path / "two", config, work=every_method_on_a_rank)
     for method in RIVALS:
         one = train(tmp_path / f"one-{method}", replace(config, method=method))
         two = load_run(tmp_path / "two" / method)

@@ -45,7 +45,14 @@ def train_on_a_rank(
     return 0
 
 
-def launch(folder: Path, config: PretrainConfig, *more: Any, ranks: int = 2, check: bool = True) -> list[Done]:
+def launch(
+    folder: Path,
+    config: PretrainConfig,
+    *more: Any,
+    ranks: int = 2,
+    check: bool = True,
+    work: Callable[..., int] = train_on_a_rank,
+) -> list[Done]:
     """So many processes that train on the same clips, set up as torchrun would: it takes ten seconds itself."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -54,7 +61,7 @@ def launch(folder: Path, config: PretrainConfig, *more: Any, ranks: int = 2, che
     env = {"WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     env["TORCHELASTIC_RUN_ID"] = "test"
     running = [
-        start(train_on_a_rank, folder, config, *more, env=env | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
+        start(work, folder, config, *more, env=env | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
         for rank in range(ranks)
     ]
     done = [process.wait() for process in running]
