@@ -13,6 +13,7 @@ from torch import Generator, Tensor, nn
 
 from hiclr.encoders import (
     DSTA,
+    RELEASES,
     STGCN,
     TCN,
     Persons,
@@ -22,6 +23,7 @@ from hiclr.encoders import (
     linear_head,
     load_released,
     load_weights,
+    map_released,
     projection_head,
     released_names,
     spatial_partition,
@@ -284,6 +286,55 @@ def test_prefixes_of_wrappers_and_of_whole_checkpoints_are_accepted() -> None:
     whole |= {"queue": torch.zeros(7, 8), "queue_ptr": torch.zeros(1), "mask_param": torch.zeros(1)}
     for wrapped in ({f"module.{k}": v for k, v in state.items()}, whole, {f"module.{k}": v for k, v in whole.items()}):
         assert released_names(wrapped).keys() == wanted.keys()
+
+
+def peers_state(prefix: str, add: float = 0.0, nested: bool = False) -> dict[str, Tensor]:
+    """The names of AimCLR, SkeletonCLR and CrosSCLR: edges in a list from 0; `nested`: a head that ends in a head."""
+    state = {re.sub(r"importance(\d+)", lambda n: f"importance.{int(n[1]) - 1}", name): value
+             for name, value in released_state(mlp=True).items()}  # fmt: skip
+    if nested:
+        parts = [f"{index}.{part}" for index in (0, 2) for part in ("weight", "bias")]
+        state |= {f"fc.2.{part}": state[f"fc.{part}"] for part in parts}
+        del state["fc.2.weight"], state["fc.2.bias"]
+    return {f"{prefix}.{name}": value + add if name == "data_bn.bias" else value for name, value in state.items()}
+
+
+def test_weights_of_aimclr_and_skeletonclr_arrive_as_those_of_hiclr() -> None:
+    state = peers_state("encoder_q")
+    whole = state | peers_state("encoder_k") | {"queue": torch.zeros(7, 8), "queue_ptr": torch.zeros(1)}
+    found = map_released(whole)
+    assert RELEASES[found.release].title == "AimCLR or SkeletonCLR" and found.stream is None
+    assert set(found.names) == set(state) and set(found.names) | set(found.left) == set(whole)
+    assert found.names["encoder_q.edge_importance.9"] == "encoder.blocks.9.graph.importance"
+    assert found.left["queue"] == "queue of keys"
+    assert f"{len(state)} entries taken, {len(whole) - len(state)} left" in found.text()
+    assert "encoder_q.A -> encoder.adjacency\n" in found.text()
+    (encoder, head), (same, _) = load_released(whole), load_released(released_state(mlp=True))
+    torch.testing.assert_close(encoder(clips(2)), same(clips(2)))
+    assert len(head) == 3
+
+
+def test_each_stream_of_crossclr_is_one_encoder_of_the_file() -> None:
+    whole = peers_state("encoder_q") | peers_state("encoder_q_motion", 1, nested=True)
+    whole |= peers_state("encoder_q_bone", 2, nested=True) | peers_state("encoder_k_bone", 3, nested=True)
+    whole |= {f"queue{stream}": torch.zeros(7, 8) for stream in ("", "_motion", "_ptr_motion", "_bone", "_ptr_bone")}
+    for stream, name, add, layers in ((None, "joint", 0, 3), ("joint-motion", "motion", 1, 5), ("bone", "bone", 2, 5)):
+        found = map_released(whole, stream)  # type: ignore[arg-type]
+        assert (found.release, found.stream) == ("crossclr", name)
+        encoder, head = load_released(whole, stream=stream)  # type: ignore[arg-type]
+        torch.testing.assert_close(encoder.norm.bias.detach(), whole["encoder_q.data_bn.bias"] + add)
+        assert head(encoder(clips(2))).shape == (2, 7) and len(head) == layers
+    two = {name: value for name, value in whole.items() if not name.startswith("encoder_q_bone")}
+    with pytest.raises(InputError, match="no bone stream; they hold joint, motion"):
+        map_released(two, "bone")
+    with pytest.raises(InputError, match=r"1 of \d+ names are unknown \(encoder_q_other\.A\)"):
+        map_released(whole | {"encoder_q_other.A": torch.zeros(1)})
+
+
+def test_two_names_of_one_thing_are_refused() -> None:
+    state = released_state()
+    with pytest.raises(InputError, match=r"1 of \d+ names are unknown \(edge_importance\.3\)"):
+        map_released(state | {"edge_importance.3": state["edge_importance4"]})
 
 
 def test_a_renamed_prefix_is_refused_with_counts_and_examples() -> None:

@@ -7,16 +7,19 @@ from hiclr.encoders.heads import linear_head, projection_head
 from hiclr.encoders.initial import Init, initialise
 from hiclr.encoders.persons import Persons, SkeletonEncoder, mean_over_persons
 from hiclr.encoders.released import load_released, released_names
+from hiclr.encoders.releases import RELEASES, ReleasedMap, map_released
 from hiclr.encoders.stgcn import STGCN
 from hiclr.encoders.tcn import TCN
 from hiclr.encoders.weights import load_weights, strip_module
 
 __all__ = [
     "DSTA",
+    "RELEASES",
     "STGCN",
     "TCN",
     "Init",
     "Persons",
+    "ReleasedMap",
     "SkeletonEncoder",
     "attention_drop",
     "hops_from",
@@ -24,6 +27,7 @@ __all__ = [
     "linear_head",
     "load_released",
     "load_weights",
+    "map_released",
     "mean_over_persons",
     "projection_head",
     "released_names",
