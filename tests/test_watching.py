@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from hiclr.__main__ import main
 from hiclr.errors import InputError
@@ -122,7 +123,34 @@ def test_time_left_is_what_remains_at_the_rate_so_far(tmp_path: Path, monkeypatc
         progress = Progress(run, epochs=2, steps=10, batch=8, done=4)  # a run that goes on after 4 steps
         for _ in range(6):
             now[0] += 3.0
-            progress.update()
+            progress.update(1.0)
         progress.close()
         found = run.progress()
     assert found == {"epoch": 2, "step": 10, "steps": 20, "clips_per_s": 8 / 3, "seconds_left": 30.0}
+
+
+@pytest.mark.parametrize(("watched", "first"), [(False, True), (True, True), (False, False)])
+def test_without_a_terminal_a_long_epoch_says_how_far_it_is_once_a_minute(
+    watched: bool, first: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    run, now = open_run(tmp_path / "run", {"epochs": 2}, {"fingerprint": "f"}), [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: watched, raising=False)
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    with run.locked():
+        progress = Progress(run if first else None, epochs=3, steps=10, batch=800, done=10)
+        for step in range(1, 12):  # the second epoch and a step of the third, 25 s each
+            now[0] += 25.0
+            progress.update(torch.tensor(step / 4))
+            if step == 10:
+                progress.show(epoch=2, loss="2.5")  # whose row is printed: the minute begins anew
+        progress.close()
+    said = capsys.readouterr().err
+    if watched or not first:
+        assert "loss 0.750" not in said
+        return
+    assert said.splitlines() == [
+        "epoch 2/3  step 3/10  loss 0.750  32 clips/s, 7 min left",
+        "epoch 2/3  step 6/10  loss 1.500  32 clips/s, 6 min left",
+        "epoch 2/3  step 9/10  loss 2.250  32 clips/s, 5 min left",
+    ]

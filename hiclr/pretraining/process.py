@@ -9,13 +9,16 @@ import time
 from types import FrameType
 from typing import Any
 
+from torch import Tensor
 from tqdm.auto import tqdm
 
+from hiclr.datasets.wording import duration
 from hiclr.runs import Run, launched_ranks
 
 __all__ = ["Progress", "StopFlag", "Stopped", "keep_memory", "progress"]
 
 _NOTED = 2.0  # seconds between two notes of how far training is
+_TOLD = 60.0  # seconds between two lines of it, where nobody watches a bar
 
 
 class Stopped(KeyboardInterrupt):
@@ -63,7 +66,7 @@ def progress(total: int, done: int, unit: str = "step", delay: float = 0) -> tqd
 
 
 class Progress:
-    """How far training is: a bar where a person watches, and a note in the run folder for everybody else.
+    """How far training is: a bar where a person watches, else a line a minute, and a note in the run folder.
 
     Args:
         run: takes the notes; None where another process does.
@@ -76,23 +79,37 @@ class Progress:
     def __init__(self, run: Run | None, epochs: int, steps: int, batch: int, done: int) -> None:
         self.run, self.steps, self.batch, self.total = run, steps, batch, epochs * steps
         self._before = self._done = done
-        self._since = self._noted = time.monotonic()
+        self._since = self._noted = self._told = time.monotonic()
         self._bar = progress(self.total, done)
 
-    def update(self) -> None:
-        """A step was done."""
+    def update(self, loss: Tensor | float) -> None:
+        """A step was done, with this loss (which is read from its device once a minute at most)."""
         self._done += 1
         self._bar.update()
         now = time.monotonic()
-        if self.run is not None and now - self._noted >= _NOTED:
+        if self.run is None:
+            return
+        if now - self._noted >= _NOTED:
             self._noted = now
-            rate = (self._done - self._before) / (now - self._since)
-            left = (self.total - self._done) / rate
-            self.run.note({"epoch": min(self._done // self.steps + 1, self.total // self.steps), "step": self._done,
-                           "steps": self.total, "clips_per_s": rate * self.batch, "seconds_left": left})  # fmt: skip
+            self.run.note(self._how_far(now))
+        if self._bar.disable and now - self._told >= _TOLD:
+            self._told = now
+            far, (epoch, step) = self._how_far(now), divmod(self._done - 1, self.steps)
+            text = (
+                f"epoch {epoch + 1}/{self.total // self.steps}  step {step + 1}/{self.steps}  loss {float(loss):.3f}  "
+                f"{far['clips_per_s']:,.0f} clips/s, {duration(far['seconds_left'])} left"
+            )
+            print(text, file=sys.stderr, flush=True)
+
+    def _how_far(self, now: float) -> dict[str, float]:
+        rate = (self._done - self._before) / (now - self._since)
+        epoch = min(self._done // self.steps + 1, self.total // self.steps)
+        return {"epoch": epoch, "step": self._done, "steps": self.total, "clips_per_s": rate * self.batch,
+                "seconds_left": (self.total - self._done) / rate}  # fmt: skip
 
     def show(self, **values: Any) -> None:
-        """Values beside the bar."""
+        """Values beside the bar, at the end of an epoch; its row is a line by itself, and the next minute begins."""
+        self._told = time.monotonic()
         self._bar.set_postfix(**values, refresh=False)
 
     def close(self) -> None:

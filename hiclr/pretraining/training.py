@@ -145,7 +145,7 @@ class Training:
                 torch.manual_seed(epoch.dropout_seed(self.ranks.rank))
                 epoch.values.append(self._step_or_say(indices, epoch))
                 epoch.seconds = before + time.perf_counter() - start
-                bar.update()
+                bar.update(epoch.values[-1]["loss"])
                 if epoch.steps < self.steps:
                     stopped = self.ranks.any(stop.wanted)
                     if stopped or time.monotonic() - since > 60 * config.save_minutes:
