@@ -2,6 +2,7 @@
 
 import json
 import math
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from hiclr.encoders import TCN, SkeletonEncoder
 from hiclr.errors import InputError
 from hiclr.features import features
 from hiclr.figures import curves
-from hiclr.pretraining import PRESETS, PretrainConfig, build_networks, prepare_run, pretrain
+from hiclr.pretraining import PRESETS, PretrainConfig, build_networks, prepare_run
 from hiclr.pretraining.batch import Batch
 from hiclr.pretraining.epoch import Epoch
 from hiclr.pretraining.methods import METHODS, MS2L, AimCLR
@@ -24,8 +25,9 @@ from hiclr.pretraining.methods.ms2l import hide_end, mix_segments
 from hiclr.pretraining.training import Training
 from hiclr.runs import load_run, loss_terms
 from hiclr.skeleton import NTU_25
+from tests.faults.processes import start
 from tests.test_pretraining import TINY, assert_equal, clips, rows, train, weights
-from tests.test_ranks import launch, train_on_a_rank
+from tests.test_ranks import die_within_the_second_epoch, launch, train_on_a_rank
 
 SMALL = replace(TINY, encoder="tcn", expander=12, hidden_end=0.25, epochs=2)
 RIVALS: list[Any] = [name for name in METHODS if name != "hiclr"]
@@ -78,7 +80,7 @@ def test_settings_of_methods_at_fault_are_sentences(settings: dict[str, Any], wo
 @pytest.mark.parametrize("method", ["hiclr", "skeletonclr", *RIVALS])
 def test_every_method_trains_two_epochs_with_finite_numbers(tmp_path: Path, method: Any, precision: Any) -> None:
     data = clips(persons=2)
-    config = replace(SMALL, encoder="stgcn", method=method, precision=precision, mining_epoch=1)
+    config = replace(SMALL, encoder="stgcn", frames=8, channels=4, method=method, precision=precision, mining_epoch=1)
     run = train(tmp_path / "run", config, data)
     assert len(run.metrics()) == 2
     for row in run.metrics():
@@ -92,14 +94,12 @@ def test_every_method_trains_two_epochs_with_finite_numbers(tmp_path: Path, meth
 
 
 @pytest.mark.parametrize("method", RIVALS)
-def test_a_run_of_any_method_goes_on_to_the_same_bits(tmp_path: Path, method: Any) -> None:
-    config = replace(SMALL, method=method, epochs=4, dropout=0.2, mining_epoch=2)
-    data = clips()
+def test_killed_within_an_epoch_a_run_of_any_method_goes_on_to_the_same_bits(tmp_path: Path, method: Any) -> None:
+    config = replace(SMALL, method=method, epochs=4, dropout=0.2, mining_epoch=2, save_minutes=0)
     whole = train(tmp_path / "whole", config)
-    for row in pretrain(data, config, prepare_run(tmp_path / "parts", config, data)):
-        if row["epoch"] == 2:
-            break
-    assert len(load_run(tmp_path / "parts").metrics()) == 2
+    killed = start(train_on_a_rank, tmp_path / "parts", config, 99, die_within_the_second_epoch)
+    assert killed.wait().code == -signal.SIGKILL
+    assert len(load_run(tmp_path / "parts").metrics()) == 1
     parts = train(tmp_path / "parts", config)
     assert rows(parts) == rows(whole)
     assert_equal(weights(parts), weights(whole))
