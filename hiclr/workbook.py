@@ -109,6 +109,11 @@ class Workbook:
                 pass
         return run
 
+    def studies(self) -> list[Path]:
+        """Folders of `hiclr ablate`, finished or not: those in data/runs of the project, and those it comes with."""
+        places = (_HOME / "data" / "runs", _HOME / "benchmarks" / "results")
+        return [file.parent for place in places for file in sorted(place.glob("*/study.json"))]
+
     def save(self, figure: Any, name: str) -> Any:
         """Keep a figure as `figures/<name>.png` of the folder, and hand it back to be shown."""
         place = self.folder / "figures"

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -158,6 +159,8 @@ def test_differences_are_tested_by_pairs():
     assert found["p_t"] == pytest.approx(stats.ttest_rel(a, b).pvalue)
     assert found["p_signs"] == found["p_signs_least"] == 0.25  # of 8 choices of signs, all plus and all minus
     assert paired_seeds([1.0, 5.0, 3.0], [2.0, 4.0, 3.0])["p_signs"] == 1.0
+    alone = paired_seeds([3.0], [1.0])
+    assert (alone["mean"], alone["p_t"], alone["p_signs"]) == (2.0, None, None)
     same = paired_seeds([1.0, 2.0], [1.0, 2.0])
     assert same["p_t"] is None and same["p_signs"] == 1.0
     with pytest.raises(InputError, match="Pairs"):
@@ -308,17 +311,22 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_what_is_killed_or_stopped_goes_on_and_what_fails_is_reported(
+def test_a_killed_process_is_heard_of(tmp_path: Path):
+    events: SimpleQueue[Any] = SimpleQueue()
+    study = Study(tmp_path, read_grid(grid_file(tmp_path)), [0], tiny_set())
+    worker = Worker(3, tmp_path, "synthetic", None, "cpu", 1, events)
+    worker.kill()
+    worker.give(study.trials[0])
+    assert events.get(timeout=30) == (worker, {"gone": -9})
+    assert (tmp_path / "log" / "worker-3.txt").exists()
+
+
+def test_what_is_stopped_goes_on_and_what_fails_is_reported(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     out, told, workers = tmp_path / "out", [], []
     study = Study(out, read_grid(grid_file(tmp_path)), range(2), tiny_set())
     give, tick = Worker.give, Clock.tick
-
-    def tell(line: str) -> None:
-        told.append(line)
-        if line.startswith("[1/6]"):
-            workers[-1]._process.kill()  # what the next run is given to is gone
 
     def interrupt(self: Clock, run: str, variant: str, epoch: int) -> None:
         tick(self, run, variant, epoch)
@@ -328,12 +336,9 @@ def test_what_is_killed_or_stopped_goes_on_and_what_fails_is_reported(
     monkeypatch.setattr(Worker, "give", lambda self, trial: (workers.append(self), give(self, trial)))
     monkeypatch.setattr(Clock, "tick", interrupt)
     with pytest.raises(KeyboardInterrupt, match="Stopped; 2 of 6 runs are done"):
-        run_study(study, str(data), jobs=1, device="cpu", tell=tell)
+        run_study(study, str(data), jobs=1, device="cpu", tell=told.append)
     monkeypatch.undo()
-    assert [worker._process.poll() for worker in workers if worker._process.poll() is None] == []
-    assert any(
-        "two branches, seed 0: its process was ended by SIGKILL" in line and "tried again" in line for line in told
-    )
+    assert [worker._process.poll() for worker in workers] == [0] * 4  # saved, and ended by itself
     assert any(line.startswith("[3/6] explodes, seed 0: failed: Epoch 1: the loss") for line in told)
     half = load_run(out / "one-branch" / "seed-1")
     assert not half.finished and half.latest()[1] >= 1 and half.writer() is None

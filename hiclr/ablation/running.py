@@ -180,7 +180,7 @@ class _Work:
     def _left(self) -> str:
         runs = {str(trial): (trial.variant, self.epochs.get(trial, 0)) for trial in [*self.waiting, *self.epochs]}
         left = self.clock.left(runs, self.jobs) if runs else None
-        return "" if left is None else f"; about {duration(left)} left"
+        return f"; about {duration(left)} left" if left else ""
 
     def _status(self) -> str:
         running = ", ".join(f"{trial}: epoch {done}/{trial.config.epochs}" for trial, done in self.epochs.items())

@@ -54,11 +54,11 @@ def paired_seeds(values: Sequence[float], reference: Sequence[float]) -> dict[st
     found = over_runs(d.tolist())
     n, sd = found["n"], found["sd"]
     p_t = float(2 * stats.t.sf(abs(found["mean"]) / (sd / math.sqrt(n)), n - 1)) if n > 1 and sd > 1e-9 else None
-    return {**found, "p_t": p_t, "p_signs": _p_signs(d), "p_signs_least": 2.0 / 2**n if n else None}
+    return {**found, "p_t": p_t, "p_signs": _p_signs(d), "p_signs_least": 2.0 / 2**n if n > 1 else None}
 
 
 def _p_signs(d: NDArray[np.float64]) -> float | None:
-    if not len(d):
+    if len(d) < 2:
         return None
     if len(d) > _EXACT:
         return float(stats.wilcoxon(d).pvalue) if np.any(d) else 1.0
@@ -90,7 +90,7 @@ def summarise(study: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
 
         "measures": {name: [variants ordered by effect]}: each {"variant", "values" {seed: %}, `over_runs`,
         "difference": `paired_seeds` to the reference over the seeds that both have, with "p_holm" (p_t adjusted for the
-        number of variants) and "verdict" ("higher", "lower", "not told apart"); None for the reference},
+        number of variants) and "verdict" ("higher", "lower", "not told apart", …); None for the reference},
         "floors": {variant: means of the untrained encoder and of raw nearest neighbours},
         "runs": {"wanted", "done", "failed", "missing"}, "failed": the rows with an "error",
         "seconds": {variant: mean of a run}, "commits", "environments", "time": [first, last].
@@ -142,8 +142,8 @@ def _effect(entry: Mapping[str, Any]) -> tuple[bool, float]:
 
 
 def _verdict(difference: Mapping[str, Any]) -> str:
-    if not difference["n"]:
-        return "no pair"
+    if difference["n"] < 2:
+        return "one pair, no test" if difference["n"] else "no pair"
     if difference["p_holm"] is None or difference["p_holm"] >= LEVEL:
         return "not told apart"
     return "higher" if difference["mean"] > 0 else "lower"

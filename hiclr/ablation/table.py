@@ -74,14 +74,18 @@ def provenance(summary: Mapping[str, Any]) -> list[str]:
         "part; choosing the best row would do so, and calls for a held-out part of the training clips.",
         f"sd: over seeds. Differences: seed by seed to the reference, with a paired t test, Holm's correction for "
         f"{counted(max(len(summary['variants']) - 1, 0), 'comparison')} ({LEVEL:g} is the level of the last column), "
-        f"and the exact test of all signs, which cannot be below {2 / 2**most if most else 1:.3g} with "
-        f"{counted(most, 'seed')}. The choice of test clips is the same everywhere and in no interval.",
+        f"and the exact test of all signs{_least(most)}. The choice of test clips is the same everywhere and in no "
+        "interval.",
     ]
     if runs["done"] < runs["wanted"]:
         lines.append(f"Not complete: {runs['done']} of {counted(runs['wanted'], 'run')} are there.")
     lines += [f"Failed: {row['variant']}, seed {row['seed']}: {row['error']}" for row in summary["failed"]]
     lines += [f"Untrained encoder: linear {low}{high} %." for low, high in _random(summary)]
     return [*lines, *_made(summary)]
+
+
+def _least(seeds: int) -> str:
+    return f", which cannot be below {2 / 2**seeds:.3g} with {seeds} seeds" if seeds > 1 else ""
 
 
 def _entries(summary: Mapping[str, Any], measure: str) -> list[dict[str, Any]]:
