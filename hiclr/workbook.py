@@ -10,12 +10,14 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
+import numpy as np
+
 import hiclr
 from hiclr.datasets import SkeletonSet, open_set
 from hiclr.datasets.doctor import diagnose_set
 from hiclr.errors import InputError
 from hiclr.pretraining import PRESETS, PretrainConfig, prepare_run, pretrain
-from hiclr.runs import Run
+from hiclr.runs import Run, load_run
 
 __all__ = ["CLIPS_SEEN", "Table", "Workbook", "doctor_page"]
 
@@ -23,6 +25,8 @@ CLIPS_SEEN = 120_000
 """Clips that a quick run trains on at most, repetitions counted: one to three minutes on 2 cores, for any set."""
 FULL = 4
 """How many times as long a full run of a small set is."""
+LOOKED_AT, LOOKS = 1000, 3
+"""Clips and epochs of the short run that notebook 02 looks through when there is no other yet."""
 LARGE = 10_000
 """From this many training clips on, a full run takes the paper's settings."""
 
@@ -113,6 +117,27 @@ class Workbook:
         """Folders of `hiclr ablate`, finished or not: those in data/runs of the project, and those it comes with."""
         places = (_HOME / "data" / "runs", _HOME / "benchmarks" / "results")
         return [file.parent for place in places for file in sorted(place.glob("*/study.json"))]
+
+    def first_look(self) -> Run:
+        """A run to look at views through: this one where it has been trained already, else a short one of its own.
+
+        The short one takes up to 1,000 of the training clips through three epochs of the small preset, in
+        `first-look/` of the folder: long enough for an encoder that tells actions apart, and a matter of seconds.
+        """
+        if (self.folder / "config.json").exists():
+            run = load_run(self.folder)
+            if run.metrics():
+                return run
+        train = self.train()
+        some = np.unique(np.linspace(0, len(train) - 1, min(len(train), LOOKED_AT)).astype(np.int64))
+        train = train.subset(some)
+        epochs = LOOKS if self.epochs is None else min(self.epochs, LOOKS)
+        config = replace(PRESETS["small"], epochs=epochs, seed=self.seed)
+        run = prepare_run(self.folder / "first-look", config, train)
+        if not run.finished:
+            for _ in pretrain(train, config, run):
+                pass
+        return run
 
     def save(self, figure: Any, name: str) -> Any:
         """Keep a figure as `figures/<name>.png` of the folder, and hand it back to be shown."""

@@ -16,7 +16,7 @@ from hiclr.augmentations import CropResize, GrowingViews, Scale, Shear, Temporal
 from hiclr.datasets import SkeletonSet, save_set, synthetic
 from hiclr.datasets.doctor import diagnose_set
 from hiclr.errors import InputError
-from hiclr.pretraining import PRESETS
+from hiclr.pretraining import PRESETS, prepare_run
 from hiclr.workbook import CLIPS_SEEN, Table, Workbook, doctor_page
 
 HOME = Path(__file__).parent.parent
@@ -246,3 +246,15 @@ def test_epochs_follow_the_number_of_training_clips(tiny: Path):
     assert book.config().batch_size == PRESETS["small"].batch_size
     assert book.name == "tiny-small-e60-seed0"
     assert book.folder == HOME / "data" / "runs" / book.name
+
+
+def test_the_first_look_is_short_and_gives_way_to_the_run(tiny: Path, tmp_path: Path):
+    book = Workbook(str(tiny), epochs=1, out=tmp_path / "run")
+    short = book.first_look()
+    assert (short.path, short.finished, len(short.metrics())) == (tmp_path / "run" / "first-look", True, 1)
+    assert book.first_look().metrics() == short.metrics(), "trained once"
+    begun = prepare_run(book.folder, book.config(), book.train())  # as the program does that executes the notebooks
+    assert book.first_look().path == short.path
+    with begun.locked():
+        begun.append({"epoch": 1})
+    assert book.first_look().path == begun.path
