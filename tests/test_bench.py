@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from hiclr.augmentations import GrowingViews, JointMask, Noise, Rotate, Scale, paper_views, small_views
+from hiclr.augmentations import GrowingViews, JointMask, Noise, Rotate, Scale, paper_views, small_views, whole_ladder
 from hiclr.datasets import SkeletonSet, synthetic
 from hiclr.datasets.preprocessing import Preprocess
 from hiclr.errors import InputError
-from hiclr.evaluation.branches import Branches
-from hiclr.pretraining import PRESETS, PretrainConfig, prepare_run, preprocess_of, pretrain
+from hiclr.evaluation.branches import Branches, Seen
+from hiclr.pretraining import PRESETS, PretrainConfig, prepare_run, preprocess_of, pretrain, views_of
 from hiclr.runs import Run
 from hiclr.skeleton import LAYOUTS, NTU_25
 
@@ -177,6 +177,13 @@ def test_tables_are_text_whatever_names_hold():
     assert plain[1].split() == ["basic", "1.0", "2.0", "3.0", "4.0"]
 
 
+def test_a_method_without_a_queue_has_no_drift():
+    seen = Readout(1.0, 2.0, 3.0, 4.0, Seen(0.5, float("nan"), 0, 0))
+    assert plain_table(["basic"], [seen], ["a"], 0).splitlines()[1].split() == [
+        "basic", "1.0", "2.0", "3.0", "4.0", "0.500", "–", "✓", "a",
+    ]  # fmt: skip
+
+
 def test_a_sweep_is_drawn_in_the_widget_and_given_back(clips: SkeletonSet, run: Run):
     bench = AugmentationBench(clips, rigid(), run=run)
     figure = bench.sweep(count=4, strengths=(0, 1))
@@ -214,6 +221,11 @@ def test_settings_are_fields_of_a_run_and_say_where_they_do_not_reach(clips: Ske
     made = PretrainConfig.from_dict(bench.settings())
     assert (made.views, made.branches, made.stream, made.strengths) == ("paper", 3, "bone", (1.0, 0.5, 1.0))
     assert bench.flags() == "--views paper --branches 3 --stream bone --strengths 1.0 0.5 1.0"
+    for name in ("adain", "small", "released"):
+        bench.ladder.value = name
+        config = PretrainConfig.from_dict(bench.settings())
+        assert views_of(config, clips.layout).sets == whole_ladder(name, clips.layout).sets
+    bench.ladder.value = "paper"
     bench.strengths["Rotate"] = 0.5
     with pytest.raises(InputError, match="in normal they differ: take the code"):
         bench.settings()

@@ -20,6 +20,7 @@ from hiclr.errors import InputError
 from hiclr.evaluation.branches import Branches, named_ops, summary, sweep
 from hiclr.figures import skeletons, strength
 from hiclr.figures.style import Figure, label
+from hiclr.pretraining import PretrainConfig, views_of
 from hiclr.runs import Run
 from hiclr.widgets.bending import View, bend
 from hiclr.widgets.cells import parts
@@ -30,11 +31,17 @@ from hiclr.widgets.readouts import Readout, measure, plain_table, table
 
 __all__ = ["AugmentationBench"]
 
-STREAMS = ("joint", "bone", "motion")
+STREAMS = ("joint", "bone", "motion", "bone-motion")
 OWN = "as given"
 """What the ladder is called that was given and has no name."""
 EVERYBODY = -1
-_GAIN = {"joint": 1.0, "bone": 1.0, "motion": 8.0}  # a step of one frame is too short to be seen at its own length
+# a step of one frame is too short to be seen at its own length
+_GAIN = {
+    "joint": 1.0,
+    "bone": 1.0,
+    "motion": 8.0,
+    "bone-motion": 8.0,
+}
 _SEEDS = 2**31
 _AFTER = 0.03  # seconds from a picture to what the encoder makes of it: the picture must not wait for it
 _SWEPT = tuple(i / 5 for i in range(6))
@@ -122,7 +129,7 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         self._begun = name
         names = list(VIEWS) if name != OWN else [OWN, *VIEWS]
         self.ladder = ipywidgets.Dropdown(options=names, value=name, description="ladder", layout={"width": "190px"})
-        self.stream = ipywidgets.ToggleButtons(options=STREAMS, value="joint", style={"button_width": "70px"})
+        self.stream = ipywidgets.ToggleButtons(options=STREAMS, value="joint", style={"button_width": "auto"})
         self.seed = ipywidgets.BoundedIntText(
             seed, min=0, max=_SEEDS - 1, description="draw", layout={"width": "180px"}
         )
@@ -416,8 +423,13 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
             raise InputError(
                 f"Settings hold one strength for each set; in {', '.join(mixed)} they differ: take the code."
             )
-        made = {"views": self.ladder.value, "branches": len(strengths), "stream": self.stream.value}
-        return made if all(s == 1 for s in strengths) else {**made, "strengths": list(strengths)}
+        made: dict[str, Any] = {"views": self.ladder.value, "branches": len(strengths), "stream": self.stream.value}
+        if self.ladder.value == "adain":
+            made |= {"views": "paper", "strong": ["adain", "mask"][: len(strengths) - 2]}
+        made |= {} if all(s == 1 for s in strengths) else {"strengths": list(strengths)}
+        if views_of(PretrainConfig.from_dict(made), self._layout).sets != self._panel.views.sets:
+            raise InputError("Settings make other sets of augmentations than these: take the code.")
+        return made
 
     def flags(self) -> str:
         """The same as flags of `hiclr pretrain`."""

@@ -1,6 +1,7 @@
 """Numbers beside the picture: how far each view has left its clip, and what a run's encoder makes of it."""
 
 import html
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -71,7 +72,7 @@ def _cells(readout: Readout, classes: Sequence[str], own: int) -> list[str]:
     return [
         *numbers,
         f"{readout.seen.cosine:.3f}",
-        f"{readout.seen.drift:.2f}",
+        "–" if math.isnan(readout.seen.drift) else f"{readout.seen.drift:.2f}",  # a method without keys has none
         f"{mark} {classes[readout.seen.label]}",
     ]
 
