@@ -64,7 +64,7 @@ def test_a_collapsed_encoder_retrieves_by_chance():
 def test_blocks_change_nothing(rng: Rng, monkeypatch: pytest.MonkeyPatch):
     x, y = rng.normal(size=(50, 4)), rng.integers(0, 3, 50)
     whole = retrieve(x, y, x, y, own=np.arange(50))
-    monkeypatch.setattr(module, "_BLOCK_BYTES", 4 * 50 * 7)
+    monkeypatch.setattr(module, "_BLOCK_BYTES", 4 * 50 * 3)
     parts = retrieve(x, y, x, y, own=np.arange(50))
     np.testing.assert_array_equal(parts.average_precision, whole.average_precision)
     for k in (1, 5, 10):

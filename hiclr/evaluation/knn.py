@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hiclr.errors import InputError
 
-__all__ = ["Metric", "check_finite", "knn_accuracy", "knn_predict", "knn_predictions", "nearest", "unit_rows"]
+__all__ = ["Metric", "best", "check_finite", "knn_accuracy", "knn_predict", "knn_predictions", "nearest", "unit_rows"]
 
 Metric = Literal["cosine", "euclidean"]
 
@@ -60,7 +60,7 @@ def nearest(
     check_finite(test, "test features")
     keys, queries, offset = _prepare(train, test, metric)
     rows = max(1, _BLOCK_BYTES // (4 * len(keys)))
-    blocks = [_best(queries[start : start + rows] @ keys.T - offset, k) for start in range(0, len(queries), rows)]
+    blocks = [best(queries[start : start + rows] @ keys.T - offset, k) for start in range(0, len(queries), rows)]
     indices, scores = (torch.cat(part) for part in zip(*blocks, strict=True))
     return indices.numpy(), scores.numpy()
 
@@ -90,7 +90,7 @@ def unit_rows(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(x / np.where(length > 0, length, 1))
 
 
-def _best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Indices and values (n, k) of the highest scores (n, N), equal ones by lowest index.
 
     `topk` picks any of several equal scores, so where scores equal the k-th one the choice is made again: all above

@@ -12,7 +12,7 @@ from torch import Tensor
 from hiclr.datasets.base import Ids
 from hiclr.datasets.readers.ntu import NAME, NtuName
 from hiclr.errors import InputError
-from hiclr.evaluation.knn import check_finite, nearest, unit_rows
+from hiclr.evaluation.knn import best, check_finite, nearest, unit_rows
 
 __all__ = [
     "NOVEL_ACTIONS",
@@ -25,7 +25,7 @@ __all__ = [
     "retrieve",
 ]
 
-_BLOCK_BYTES = 1 << 25  # one block of scores in memory; ranking takes ten times as much beside it
+_BLOCK_BYTES = 1 << 25  # one block of scores in memory; ranking takes a few times as much beside it
 _KEYS = 1 << 24  # random keys of few-shot draws in memory at once
 
 Bools = NDArray[np.bool_]
@@ -71,7 +71,7 @@ def retrieve(
 
     Average precision is the mean, over the clips of the query's class, of the precision down to each of them; clips
     at equal similarity share the precision after the last of them, as in scikit-learn, so that their order does not
-    matter. A whole ranking of 40,000 takes about 2 ms of one core; memory stays below half a GB.
+    matter. Memory beside the features stays below half a GB.
 
     Args:
         gallery: (N, D) features.
@@ -88,35 +88,31 @@ def retrieve(
     if not ks or min(ks) < 1:
         raise InputError(f"recall@k needs k of at least 1; k is {list(ks)}.")
     keys, labels = _unit(gallery), torch.from_numpy(np.asarray(y_gallery))
-    asked, wanted = _unit(queries), torch.from_numpy(np.asarray(y_queries))
-    rows = max(1, _BLOCK_BYTES // (4 * len(keys)))
-    precision, found = [], []
-    for start in range(0, len(asked), rows):
-        part = slice(start, start + rows)
-        scores = asked[part] @ keys.T
-        relevant = labels[None] == wanted[part, None]
-        if own is not None:
-            itself = torch.from_numpy(np.asarray(own))[part, None]
-            scores.scatter_(1, itself, -torch.inf)
-            relevant.scatter_(1, itself, False)
-        values, order = scores.sort(dim=1, descending=True, stable=True)
-        hits = relevant.gather(1, order)
-        precision.append(_average_precision(values, hits))
-        found.append(torch.stack([hits[:, :k].any(dim=1) for k in ks]))
-    joined = torch.cat(found, dim=1).numpy()
-    return Retrieval(torch.cat(precision).numpy(), dict(zip(ks, joined, strict=True)))
+    asked, few = _unit(queries), min(max(ks), len(gallery))
+    itself = torch.full((len(asked),), -1) if own is None else torch.from_numpy(np.asarray(own))
+    precision = torch.full((len(asked),), torch.nan, dtype=torch.float64)
+    first = torch.zeros(len(asked), few, dtype=torch.bool)
+    for label in np.unique(y_queries).tolist():
+        alike = (labels == label).nonzero()[:, 0]
+        members = torch.from_numpy(np.flatnonzero(np.asarray(y_queries) == label))
+        for part in torch.split(members, max(1, _BLOCK_BYTES // (4 * len(keys)))):
+            scores, not_self = asked[part] @ keys.T, alike[None] != itself[part, None]
+            if own is not None:
+                scores.scatter_(1, itself[part, None], -torch.inf)
+            precision[part] = _average_precision(scores, scores[:, alike], not_self)
+            nearest_ones, _ = best(scores, few)
+            first[part] = (labels[nearest_ones] == label) & (nearest_ones != itself[part, None])
+    return Retrieval(precision.numpy(), {k: first[:, :k].any(dim=1).numpy() for k in ks})
 
 
-def _average_precision(values: Tensor, hits: Tensor) -> Tensor:
-    """(n,) from falling similarities (n, N) and whether each clip is relevant (n, N); NaN without a relevant one."""
-    count = values.shape[1]
-    last = torch.ones_like(hits)
-    last[:, :-1] = values[:, 1:] != values[:, :-1]  # the last of its equals
-    place = torch.where(last, torch.arange(count), count)
-    end = place.flip(1).cummin(dim=1).values.flip(1)  # where the equals of each clip end
-    so_far = hits.cumsum(dim=1)
-    precision = so_far.gather(1, end).double() / (end + 1)
-    return (precision * hits).sum(dim=1) / so_far[:, -1].double()
+def _average_precision(scores: Tensor, relevant: Tensor, counts: Tensor) -> Tensor:
+    """(n,) from similarities (n, N), those of the relevant clips (n, R), and which of these count (n, R); the others
+    must be the lowest. NaN where none counts. Of each relevant clip: the relevant ones at least as near, over all."""
+    everything = torch.from_numpy(np.sort(scores.numpy(), axis=1))  # several times as fast as torch's, with its indices
+    ordered = relevant.sort(dim=1).values
+    above = scores.shape[1] - torch.searchsorted(everything, relevant.contiguous())
+    alike = relevant.shape[1] - torch.searchsorted(ordered, relevant.contiguous())
+    return (alike.double() / above * counts).sum(dim=1) / counts.sum(dim=1)
 
 
 def _check_pairs(gallery: NDArray[Any], y_gallery: Ids, queries: NDArray[Any], y_queries: Ids) -> None:
