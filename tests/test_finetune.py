@@ -273,7 +273,12 @@ def test_what_is_done_is_kept_and_the_next_call_goes_on(
     assert "scratch" not in after
 
 
-@pytest.mark.parametrize("damage", ["{", '{"key": "other"}', "[]", ""])
+FOREIGN = {"key": "other", **asdict(Fit(0.0, 0.0, 0.0, 2, 42, 0.0, (0,) * 18, (1.0,)))}
+
+
+@pytest.mark.parametrize(
+    "damage", ["{", '{"key": "other"}', "[]", json.dumps(FOREIGN)], ids=("cut", "empty", "list", "foreign")
+)
 def test_a_damaged_or_foreign_file_is_done_again(run: Run, result: dict[str, Any], damage: str):
     for path in (run.path / room.FOLDER).glob("*.json"):
         path.write_text(damage, encoding="utf-8")

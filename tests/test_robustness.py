@@ -294,6 +294,8 @@ def test_every_corruption_has_a_curve_with_a_band_and_one_number(result: dict[st
         assert curve["low"] == table.min(axis=1).tolist()
         assert curve["high"] == table.max(axis=1).tolist()
         assert curve["drop"] == pytest.approx(curve["clean"] - table.mean(), abs=0.01)
+    drawn = [row for name, curve in result["curves"].items() for row in curve["accuracy"] if CORRUPTIONS[name].drawn]
+    assert any(len(set(row)) > 1 for row in drawn)  # each draw has draws of its own
     noise = result["curves"]["noise"]
     assert noise["mean"][-1] < result["clean"]
     assert noise["clean"] == result["clean"]

@@ -204,6 +204,7 @@ def test_an_encoder_of_ntu_is_tuned_on_kinect(run: Run):
     assert result["linear"]["top1"] == pytest.approx(100 * probe.score(x[18:], moved.y[18:]), abs=0.01)
     assert {"finetune", "scratch"} <= set(result)
     assert "kinect, protocol test" in finetune_text(result)
+    assert f"linear probe on frozen features: {result['linear']['top1']:.1f} %" in finetune_text(result)
 
 
 def test_the_same_layout_is_taken_as_it_is(run: Run):

@@ -281,6 +281,8 @@ def finetune_text(result: Mapping[str, Any]) -> str:
         counts = sorted(set(tuned["clips"]))
         clips = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]}-{counts[-1]}"
         lines.append(f"{share + ' %':<12}{clips:>10}{cells[0]:>18}{cells[1]:>18}{cells[2]:>28}")
+    if "linear" in result:
+        lines += ["", f"linear probe on frozen features: {result['linear']['top1']:.1f} %"]
     count = len(next(iter(shares.values()))["finetune"]["each"])
     lines += ["", f"%, last epoch, mean (and sd) of {counted(count, 'draw' if 'rule' in result else 'seed')}."]
     return "\n".join([*lines, *(f"Note: {note}" for note in result["notes"])])
