@@ -105,6 +105,10 @@ def test_numbers_are_those_of_the_poses(clips: SkeletonSet):
     assert normal.speeds == pytest.approx(basic.speeds, abs=0.1)
     assert strong.speeds > normal.speeds + 1, "noise shakes"
     assert (basic.hidden, strong.hidden) == (0, pytest.approx(100 * 5 / 25))
+    for stream in ("bone", "motion", "bone-motion"):
+        bench.stream.value = stream
+        assert bench.readouts["basic"].hidden == 0, "the root's bone and the last frame's motion are zero by right"
+        assert bench.readouts["strong"].hidden == pytest.approx(100 * 5 / 25)
     bench.strengths["basic"] = 0.0
     assert bench.readouts["basic"] == Readout(0, 0, 0, 0)
     assert ">0.0</td>" in bench.numbers.value

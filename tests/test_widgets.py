@@ -544,6 +544,7 @@ SAID = [
     (ops.Scale(), {"factor": torch.tensor([1.125])}, "size × 1.12"),
     (ops.TemporalCrop(), {"start": torch.tensor([2.5])}, "starts 2.5 frames earlier"),  # 30 // 6 = 5 is no shift
     (ops.TemporalCrop(), {"start": torch.tensor([6])}, "starts 1 frame later"),
+    (ops.TemporalCrop(), {"start": torch.tensor([5])}, "no shift"),
     (
         ops.CropResize(),
         {"start": torch.tensor([0.1]), "kept": torch.tensor([0.5])},

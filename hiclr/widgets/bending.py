@@ -68,10 +68,12 @@ def _generator(seed: int, number: int, place: int) -> Generator:
 
 def _view(clips: Tensor, views: GrowingViews, view: int, draw: list[Params], stream: Stream, layout: Layout) -> View:
     poses: list[Tensor] = []
+    streams: list[Tensor] = []
 
     def made(x: Tensor) -> Tensor:
         poses.append(x)
-        return to_stream(x, stream, layout)
+        streams.append(to_stream(x, stream, layout))
+        return streams[-1]
 
     values = views.apply_view(view, clips, draw, made)[0]
     steps = list(zip(views.chain(view), draw, strict=True))
@@ -80,15 +82,18 @@ def _view(clips: Tensor, views: GrowingViews, view: int, draw: list[Params], str
     if masks:
         lifted = [{**p, "mask": 0 * p["mask"]} if isinstance(op, JointMask) else p for op, p in steps]
         shown = views.apply_view(view, clips, lifted, made)[0]
-    return View(poses[0][0], values, *_masked(poses[0][0], values, shown, masks), draw)
+    return View(poses[0][0], values, *_masked(poses[0][0], streams[0][0], values, shown, masks), draw)
 
 
-def _masked(pose: Tensor, values: Tensor, shown: Tensor, masks: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """(where each joint of a view would be with no mask (3, T, V, M), how much of it is masked (T, V, M))."""
+def _masked(pose: Tensor, stream: Tensor, values: Tensor, shown: Tensor, masks: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """(where each joint of a view would be with no mask (3, T, V, M), how much of it is masked (T, V, M)).
+
+    What is zero in the stream by right, as the root's bone is, is not masked.
+    """
     left = torch.ones(values.shape[1:])
     for mask in masks:
         left = left * (1 - mask[:, :, None])
     there = (pose != 0).any(0)
-    gone = (values == 0).all(0) & there  # also by an augmentation that is not known here
+    gone = (values == 0).all(0) & (stream != 0).any(0)  # also by an augmentation that is not known here
     hidden = torch.where(gone, 1.0, 1 - left) * there.any(1, keepdim=True)
     return torch.where(gone & (left == 1), pose, shown), hidden

@@ -15,7 +15,7 @@ from hiclr.widgets.words import words
 
 __all__ = ["Panel", "Strengths"]
 
-_SWITCH = "118px"
+_SWITCH = "110px"
 _HANDLE = "#1670b8"
 
 
@@ -111,7 +111,7 @@ class Panel:
                 both = [self.switches[name], self.sliders[name]]
                 rows += [ipywidgets.HBox(both, layout={"width": "100%", "align_items": "center"}), self.notes[name]]
             columns.append(ipywidgets.VBox(rows, layout={"padding": "0 10px 0 0"}))
-        grid = {"width": "100%", "grid_template_columns": "repeat(auto-fit, minmax(270px, 1fr))"}
+        grid = {"width": "100%", "grid_template_columns": "repeat(auto-fit, minmax(300px, 1fr))"}
         return ipywidgets.GridBox(columns, layout=grid)
 
     def listen(self, act: Callable[[Any], None]) -> None:

@@ -108,6 +108,8 @@ def _(_: PoseMix, mine: Params, __: int, ___: Layout) -> str:
 def _(op: TemporalCrop, mine: Params, frames: int, _: Layout) -> str:
     shift = float(mine["start"]) - frames // op.padding
     far = round(abs(shift), 1)
+    if not far:
+        return "no shift"
     return f"starts {_number(far)} frame{'s' * (far != 1)} {'later' if shift >= 0 else 'earlier'}"
 
 
