@@ -11,9 +11,8 @@ Rooms, in the order in which data flows; no room imports from one further down:
     runs           a run is a folder: settings, environment, metrics, two generations of checkpoint
     pretraining    settings, one step, one loop that yields a row per epoch
     features       frozen encoder -> arrays, computed once
-    evaluation     kNN, linear probe, floors, clusters
-    ablation       a grid of settings, its runs in a queue, means and paired differences over seeds
     evaluation     kNN, linear probe, floors, clusters; fine-tuning, few labels, transfer, robustness
+    ablation       a grid of settings, its runs in a queue, means and paired differences over seeds
     workbook       what the notebooks share: clips, settings, the run folder
     figures        pictures, each a function that returns a figure
     widgets        the interactive ones for JupyterLab
