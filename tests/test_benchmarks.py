@@ -135,6 +135,6 @@ def test_the_benchmark_of_evaluation_in_small(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(evaluation, "CLASSES", 4)
     found = evaluation.rows()
     names = [name.split(", ")[0] for name in found]
-    assert names[0] == "linear"  # linear,knn
+    assert names[0] == "linear,knn with floors"
     assert {"knn", "linear-hiclr", "linear-sgd", "retrieval", "calibration"} <= set(names)
     assert all(row["median_s"] >= 0 for row in found.values())
