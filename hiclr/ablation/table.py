@@ -55,7 +55,8 @@ def frame(summary: Mapping[str, Any], measure: str = "linear") -> "pd.DataFrame"
             "p (paired t)": d.get("p_t"), "p (Holm)": d.get("p_holm"), "p (signs)": d.get("p_signs"),
             "to the reference": d.get("verdict", "the reference"),
         })  # fmt: skip
-    return pd.DataFrame(rows).set_index("variant")
+    table = pd.DataFrame(rows).set_index("variant")
+    return table.astype({name: float for name in table.columns if name not in ("n", "to the reference")})
 
 
 def provenance(summary: Mapping[str, Any]) -> list[str]:
