@@ -4,11 +4,10 @@ import hashlib
 import io
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,9 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import hiclr
+from hiclr.augmentations import Params
 from hiclr.datasets.base import Ids, SkeletonSet
 from hiclr.datasets.preprocessing import Preprocess
 from hiclr.datasets.streams import to_stream
+from hiclr.encoders import encode_view
 from hiclr.errors import InputError
 from hiclr.pretraining.arithmetic import arithmetic
 from hiclr.pretraining.config import PretrainConfig
@@ -108,12 +109,22 @@ def load_projection(run: Run | Path | str, device: str = "cpu") -> nn.Module:
 def _load(run: Run | Path | str, *prefixes: str) -> list[nn.Module]:
     """Encoder, or encoder and projection head, with the weights of the newest checkpoint under these prefixes."""
     run = run if isinstance(run, Run) else load_run(run)
+    return _with_weights(run, _trained(run), *prefixes)
+
+
+def _trained(run: Run) -> dict[str, Tensor]:
+    """The method's state in the newest checkpoint."""
     latest = run.latest()
     if latest is None:
         raise InputError(f"{run.path} holds no checkpoint yet; pretrain first.")
+    state: dict[str, Tensor] = latest[0]["model"]
+    return state
+
+
+def _with_weights(run: Run, state: Mapping[str, Tensor], *prefixes: str) -> list[nn.Module]:
     networks = build_networks(PretrainConfig.from_dict(run.config), layout_of(run.data))[: len(prefixes)]
     for prefix, network in zip(prefixes, networks, strict=True):
-        weights = {k.removeprefix(prefix): v for k, v in latest[0]["model"].items() if k.startswith(prefix)}
+        weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
         try:
             network.load_state_dict(weights)
         except RuntimeError as error:
@@ -128,10 +139,7 @@ def load_model(run: Run | Path | str) -> Method:
         InputError: no checkpoint, or one whose names or shapes are not those of the settings.
     """
     run = run if isinstance(run, Run) else load_run(run)
-    latest = run.latest()
-    if latest is None:
-        raise InputError(f"{run.path} holds no checkpoint yet; pretrain first.")
-    config, state = PretrainConfig.from_dict(run.config), latest[0]["model"]
+    config, state = PretrainConfig.from_dict(run.config), _trained(run)
     if "queue.keys" in state:  # a queue whose size was measured by the clips
         config = replace(config, queue_size=state["queue.keys"].shape[1])
     model = build_model(config, layout_of(run.data))
@@ -155,6 +163,7 @@ def extract(
     seed: int = 0,
     device: str = "cpu",
     preprocess: Preprocess | None = None,
+    mask_value: float = 0.0,
 ) -> Array:
     """Encode every clip once, in eval mode and 32 bit.
 
@@ -166,6 +175,7 @@ def extract(
         seed: of the draws.
         device: where to compute.
         preprocess: another than the settings name; it is applied to one chunk of clips after the other, in order.
+        mask_value: what a masked joint becomes, where that is learned.
 
     Returns:
         (N, D) float32, in the order of the set.
@@ -186,23 +196,27 @@ def extract(
     try:
         with torch.no_grad(), arithmetic(), progress(len(clips), 0, unit="clip", delay=5) as bar:
             for number, chunk in enumerate(chunks):
-                parts.append(encoder(change(feed.batch(chunk), number)).float().cpu().numpy())
+                x, inside = change(feed.batch(chunk), number)
+                parts.append(encode_view(encoder, x, inside, mask_value).float().cpu().numpy())
                 bar.update(len(chunk))
     finally:
         encoder.train(training)
     return np.concatenate(parts)
 
 
-def _change(config: PretrainConfig, layout: Layout, view: int | None, seed: int) -> Any:
-    """(x, number of the chunk) -> what the encoder sees: the stream of the clips, or of a drawn view of them."""
+def _change(
+    config: PretrainConfig, layout: Layout, view: int | None, seed: int
+) -> Callable[[Tensor, int], tuple[Tensor, Params]]:
+    """(x, number of the chunk) -> what the encoder sees, the stream of the clips or of a drawn view of them, and what
+    happens inside it."""
     stream = partial(to_stream, stream=config.stream, layout=layout)
     if view is None:
-        return lambda x, _: stream(x)
+        return lambda x, _: (stream(x), {})
     views = views_of(config, layout)
 
-    def drawn(x: Tensor, number: int) -> Tensor:
+    def drawn(x: Tensor, number: int) -> tuple[Tensor, Params]:
         draw = views.draw_view(view, tuple(x.shape), derive(seed, "features", number, view))
-        return views.apply_view(view, x, draw, stream)
+        return views.make_view(view, x, draw, stream)
 
     return drawn
 
@@ -230,14 +244,18 @@ def features(
     """
     config = PretrainConfig.from_dict(run.config)
     check_clips(run, clips)
-    encoder = load_encoder(run) if encoder is None else encoder
+    mask_value = 0.0
+    if encoder is None:
+        state = _trained(run)
+        (encoder,) = _with_weights(run, state, "encoder.")
+        mask_value = float(state.get("mask_value", 0.0))
     known = view_names(config, clips.layout)
     arrays = {}
     for name in (CLEAN, *known) if views is None else views:
         if name != CLEAN and name not in known:
             raise InputError(f"There is no view {name!r}; there are: {', '.join((CLEAN, *known))}.")
         view = None if name == CLEAN else known.index(name)
-        arrays[name] = _cached(run, encoder, clips, config, view, device)
+        arrays[name] = _cached(run, encoder, clips, config, view, device, mask_value)
     return Features(arrays, clips.y, clips.names, clips.classes)
 
 
@@ -261,7 +279,13 @@ def check_clips(run: Run, clips: SkeletonSet) -> None:
 
 
 def _cached(
-    run: Run, encoder: nn.Module, clips: SkeletonSet, config: PretrainConfig, view: int | None, device: str
+    run: Run,
+    encoder: nn.Module,
+    clips: SkeletonSet,
+    config: PretrainConfig,
+    view: int | None,
+    device: str,
+    mask_value: float,
 ) -> Array:
     content = {
         "weights": weights_digest(encoder),
@@ -269,7 +293,7 @@ def _cached(
         "preprocess": asdict(preprocess_of(config)),
         "stream": config.stream,
         "persons": config.persons,
-        "view": None if view is None else [views_of(config, clips.layout).code(), view, config.seed],
+        "view": None if view is None else [views_of(config, clips.layout).code(), view, config.seed, mask_value],
         "code": code_digest(),
     }
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -281,7 +305,7 @@ def _cached(
                     return np.asarray(kept["features"], dtype=np.float32)
         except Exception as error:  # a damaged zip raises nearly anything; the array can be made again
             _say.warning("%s is damaged (%s): its features are computed again.", path.name, error)
-    array = extract(encoder, clips, config, view, config.seed, device)
+    array = extract(encoder, clips, config, view, config.seed, device, None, mask_value)
     buffer = io.BytesIO()
     np.savez(buffer, features=array, key=np.array(key))
     try:

@@ -591,13 +591,13 @@ def test_four_views_with_skeleadain_train_and_have_features(tmp_path: Path):
 def test_a_key_apart_is_weaker_than_every_query(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     config = replace(TINY, epochs=1, merge=(2, 1), key_apart=True, branches=1)
     seen: list[tuple[str, int]] = []
-    healthy = GrowingViews.apply_view
+    healthy = GrowingViews.make_view
 
     def spy(views: GrowingViews, view: int, *rest: Any) -> Any:
         seen.append((views.names[view], view))
         return healthy(views, view, *rest)
 
-    monkeypatch.setattr(GrowingViews, "apply_view", spy)
+    monkeypatch.setattr(GrowingViews, "make_view", spy)
     run = train(tmp_path / "run", config)
     assert seen[:2] == [("strong", 1), ("basic+normal", 0)]
     assert set(rows(run)[0]) & {"info_nce", "consistency_1"} == {"info_nce"}

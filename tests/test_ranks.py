@@ -74,11 +74,16 @@ def losses(run: Run) -> list[float]:
     return [row[name] for row in run.metrics() for name in ("loss", "info_nce", "consistency_1", "consistency_2")]
 
 
-@pytest.mark.parametrize("views", ["small", "paper"])  # with and without augmentations that mix clips
-def test_two_processes_with_half_the_batch_each_equal_one(tmp_path: Path, views: Any) -> None:
-    config = replace(
-        TINY, views=views, epochs=7, encoder="tcn", sync_norm=True, optimiser="sgd", lr=0.01, queue_size=16,
-    )  # fmt: skip
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"views": "small", "encoder": "tcn"},  # with augmentations that mix clips
+        {"views": "paper", "encoder": "tcn", "learn_mask": True},  # without, and with a value beside the networks
+    ],
+    ids=lambda more: more["views"],
+)
+def test_two_processes_with_half_the_batch_each_equal_one(tmp_path: Path, more: dict[str, Any]) -> None:
+    config = replace(TINY, epochs=7, sync_norm=True, optimiser="sgd", lr=0.01, queue_size=16, **more)
     launch(tmp_path / "two", config)
     one, two = train(tmp_path / "one", config), load_run(tmp_path / "two")
     assert two.metrics()[-1]["step"] == 21
@@ -86,6 +91,9 @@ def test_two_processes_with_half_the_batch_each_equal_one(tmp_path: Path, views:
     theirs, ours = weights(two)["model"], weights(one)["model"]
     assert torch.equal(theirs["queue.ids"], ours["queue.ids"]), "keys come back in the order of the batch"
     assert torch.allclose(theirs["queue.keys"], ours["queue.keys"], atol=1e-4)
+    if config.learn_mask:
+        assert float(ours["mask_value"]) != 0
+        assert float(theirs["mask_value"]) == pytest.approx(float(ours["mask_value"]), rel=1e-4)
     assert two.environment["ranks"] == 2
 
 

@@ -571,6 +571,11 @@ SAID = [
     (ops.PoseMix(), {"partner": torch.tensor([1]), "amount": 0.5 * ONE}, "50 % of another clip's mean pose"),
     (ops.Exaggerate(), {"factor": 1.5 * ONE}, "movements × 1.50"),
     (
+        ops.DropAddEdges(),
+        {"drop": torch.tensor([[0.04, 0.08]]), "add": torch.tensor([[0.02]]), "amount": 0.5 * ONE},
+        "in the encoder, not seen here: 3 % of its edges dropped, 1 % of the free places filled",
+    ),
+    (
         ops.OneOf([ops.JointMask(), (ops.SkeleAdaIN("V"), ops.SkeleAdaIN())]),
         {"chosen": torch.tensor([1]), "0.0.mask": torch.zeros(1, 1, 6), "1.0.amount": 0.5 * ONE, "1.1.amount": ONE},
         "50 % of another clip's style; 100 % of another clip's style",

@@ -1,7 +1,8 @@
 """Augmentations: sample, then apply. A new one is one class in the right file and one line where it is used."""
 
-from hiclr.augmentations.base import MixesClips, Op, Params, Shape, code
+from hiclr.augmentations.base import ActsInside, MixesClips, Op, Params, Shape, code
 from hiclr.augmentations.choosing import OneOf
+from hiclr.augmentations.edges import DropAddEdges
 from hiclr.augmentations.growing import Draw, GrowingViews
 from hiclr.augmentations.masking import JointMask
 from hiclr.augmentations.mixing import SkeleAdaIN, transfer_statistics
@@ -23,10 +24,12 @@ from hiclr.augmentations.temporal import Blur, CropResize, TemporalCrop
 __all__ = [
     "RECIPES",
     "VIEWS",
+    "ActsInside",
     "AxisMask",
     "Blur",
     "CropResize",
     "Draw",
+    "DropAddEdges",
     "Exaggerate",
     "Flip",
     "GrowingViews",

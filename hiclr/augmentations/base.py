@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from hiclr.errors import InputError
 from hiclr.skeleton import LAYOUTS, Layout
 
-__all__ = ["MixesClips", "Op", "Params", "Shape", "code"]
+__all__ = ["ActsInside", "MixesClips", "Op", "Params", "Shape", "code"]
 
 Params = dict[str, Tensor]
 """What was drawn; every value has N as its first axis."""
@@ -59,6 +59,24 @@ class MixesClips:
         device = generator.device
         step = torch.randint(1, max(count, 2), (1 if rolled else count,), generator=generator, device=device)
         return (torch.arange(count, device=device) + step) % count
+
+
+class ActsInside:
+    """What an augmentation is that acts, wholly or in part, inside the networks and not on the clips."""
+
+    @property
+    def within(self) -> frozenset[str]:
+        """Where: "edges" of the encoder, "hidden" places that a learned value goes to; nowhere by these settings."""
+        return frozenset()
+
+    def inside(self, x: Tensor, params: Params) -> Params:  # noqa: ARG002 - nothing is done by itself
+        """What the networks are told of N clips, each value with N as its first axis and all zeros for no change.
+
+        Args:
+            x: (N, 3, T, V, M) of the stream, before this augmentation.
+            params: what was drawn.
+        """
+        return {}
 
 
 def check_call(shape: Shape, strength: float) -> None:

@@ -7,14 +7,14 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from hiclr.augmentations.base import MixesClips, Op, Params, Shape, check_call
+from hiclr.augmentations.base import ActsInside, MixesClips, Op, Params, Shape, check_call
 from hiclr.errors import InputError
 
 __all__ = ["OneOf", "mixes_clips", "own_params"]
 
 
 @dataclass(frozen=True)
-class OneOf:
+class OneOf(ActsInside):
     """One of several options, drawn at each call of `sample` and the same for all its clips.
 
     Args:
@@ -62,6 +62,24 @@ class OneOf:
         for option in range(1, len(made)):  # no look at what was chosen: a GPU would have to be waited for
             out = torch.where(chosen == option, made[option], out)
         return out
+
+    @property
+    def within(self) -> frozenset[str]:
+        """Where any of the options acts inside the networks."""
+        return frozenset().union(*(op.within for *_, op in self.parts() if isinstance(op, ActsInside)))
+
+    def inside(self, x: Tensor, params: Params) -> Params:
+        """What the chosen option does inside; zeros where only another one does something."""
+        found: Params = {}
+        made, chosen = [x] * len(self.options), params["chosen"].to(x.device)
+        for option, start, op in self.parts():
+            own = own_params(params, start)
+            told = op.inside(made[option], own) if isinstance(op, ActsInside) else {}
+            for name, value in told.items():
+                on = (chosen == option).view(-1, *[1] * (value.dim() - 1))
+                found[name] = torch.where(on, value, found.get(name, torch.zeros_like(value)))
+            made[option] = op.apply(made[option], own)
+        return found
 
 
 def own_params(params: Params, start: str) -> Params:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Generator, Tensor
 
-from hiclr.augmentations.base import Op, Params, Shape, check_within, code
+from hiclr.augmentations.base import ActsInside, Op, Params, Shape, check_within, code
 from hiclr.augmentations.choosing import mixes_clips
 from hiclr.errors import InputError
 
@@ -33,7 +33,8 @@ class GrowingViews:
             that of the weakest query too.
 
     Raises:
-        InputError: no set; sets, names and strengths are not equally many; a strength outside [0, 1]; no query.
+        InputError: no set; sets, names and strengths are not equally many; a strength outside [0, 1]; no query; edges
+            dropped and added twice in one view.
 
     Source: HiCLR (arXiv 2211.13466), growing augmentations; the paper has k = 3.
     """
@@ -67,6 +68,9 @@ class GrowingViews:
             for strength in each:
                 check_within(f"the strength of {name}", strength, 0, 1)
         check_within("first_query", first_query, 0, len(self.sets) - 1)
+        twice = [op for ops in self.sets for op in ops if "edges" in _within(op)]
+        if len(twice) > 1:
+            raise InputError(f"Edges are dropped and added once in a view; these sets do it {len(twice)} times.")
 
     def __len__(self) -> int:
         return len(self.sets)
@@ -85,6 +89,11 @@ class GrowingViews:
         """The strength of each augmentation, set by set."""
         paired = zip(self.sets, self.strengths, strict=True)
         return [s if isinstance(s, tuple) else (s,) * len(ops) for ops, s in paired]
+
+    @property
+    def within(self) -> frozenset[str]:
+        """Where these views act inside the networks: "edges" of the encoder, "hidden" places for a learned value."""
+        return frozenset().union(*(_within(op) for ops in self.sets for op in ops))
 
     def chain(self, view: int) -> list[Op]:
         """The augmentations of a view, set by set; those that act on the stream are applied last all the same.
@@ -108,8 +117,20 @@ class GrowingViews:
     def apply_view(self, view: int, x: Tensor, draw: Draw, to_stream: Transform | None = None) -> Tensor:
         """One view of the positions x (N, 3, T, V, M): augment, make the stream, then what acts on the stream.
 
+        What acts inside the networks is not in it, see `make_view`.
+
         Raises:
             InputError: the draw belongs to another view, or to another number of clips.
+        """
+        return self.make_view(view, x, draw, to_stream)[0]
+
+    def make_view(self, view: int, x: Tensor, draw: Draw, to_stream: Transform | None = None) -> tuple[Tensor, Params]:
+        """One view as `apply_view` makes it, and what is to happen inside the networks, see `encoders.Inside`.
+
+        Hidden places get their learned value last, whatever stands above the mask.
+
+        Raises:
+            InputError: as of `apply_view`.
         """
         chain = self.chain(view)
         counts = sorted({len(value) for params in draw for value in params.values()} - {len(x)})
@@ -123,9 +144,12 @@ class GrowingViews:
         for op, params in steps:
             x = x if op.after_stream else op.apply(x, params)
         x = x if to_stream is None else to_stream(x)
+        inside: Params = {}
         for op, params in steps:
-            x = op.apply(x, params) if op.after_stream else x
-        return x
+            if op.after_stream:
+                inside = _both(inside, op.inside(x, params) if isinstance(op, ActsInside) else {})
+                x = op.apply(x, params)
+        return x, inside
 
     def code(self) -> str:
         """Python that makes these views again, to be pasted; with `from hiclr.augmentations import *` and LAYOUTS."""
@@ -144,3 +168,15 @@ class GrowingViews:
 
 def _strength(given: float | Sequence[float]) -> Strength:
     return tuple(map(float, given)) if isinstance(given, Sequence) else float(given)
+
+
+def _within(op: Op) -> frozenset[str]:
+    return op.within if isinstance(op, ActsInside) else frozenset()
+
+
+def _both(first: Params, second: Params) -> Params:
+    """What two augmentations do inside; what both hide is hidden as one after the other hides it."""
+    both = first | second
+    if "hidden" in first and "hidden" in second:
+        both["hidden"] = 1 - (1 - first["hidden"]) * (1 - second["hidden"])
+    return both

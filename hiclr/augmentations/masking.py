@@ -6,14 +6,15 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from hiclr.augmentations.base import Params, Shape, check_call, check_within, over_joints, per_clip, uniform
+from hiclr.augmentations.base import ActsInside, Params, Shape, check_call, check_within, over_joints, per_clip, uniform
 from hiclr.datasets.preprocessing import presence
+from hiclr.errors import InputError
 
 __all__ = ["JointMask"]
 
 
 @dataclass(frozen=True)
-class JointMask:
+class JointMask(ActsInside):
     """Hide joints, after the stream was made; strength fades them towards `value`.
 
     int(V * ratio) joints are hidden, at least one unless the ratio is 0; the same in all persons.
@@ -22,8 +23,13 @@ class JointMask:
         ratio: share of joints hidden.
         per_frame: a new choice in every frame, as released; otherwise one for the whole clip.
         per_clip: a choice for each clip; the release hides the same joints in the whole batch.
-        value: what a hidden joint becomes: a number or a scalar tensor (the release learns it, from 0).
+        value: what a hidden joint becomes.
         everybody: write the value onto absent persons too, as released.
+        learned: what a hidden joint becomes is learned with the networks, from 0, as released: it becomes 0 here, and
+            the value is added inside them.
+
+    Raises:
+        InputError: a ratio outside [0, 1], or a value beside a learned one.
 
     Source: HiCLR, strong augmentation; released: 0.1, per frame, not per clip, everybody.
     """
@@ -33,10 +39,13 @@ class JointMask:
     per_clip: bool = True
     value: float | Tensor = 0.0
     everybody: bool = False
+    learned: bool = False
     after_stream: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_within("JointMask: ratio", self.ratio, 0, 1)
+        if self.learned and (isinstance(self.value, Tensor) or self.value != 0):
+            raise InputError(f"JointMask: a learned value starts at 0; value is {self.value}. Leave one of them out.")
 
     def hidden(self, joints: int) -> int:
         """How many of V joints are hidden."""
@@ -60,3 +69,15 @@ class JointMask:
             return x * (1 - mask)
         filled = mask * self.value
         return x * (1 - mask) + (filled if self.everybody else filled * over_joints(presence(x), x))
+
+    @property
+    def within(self) -> frozenset[str]:
+        """The hidden places, where the value is learned."""
+        return frozenset({"hidden"} if self.learned else ())
+
+    def inside(self, x: Tensor, params: Params) -> Params:
+        """{"hidden": (N, T, V, M), how much of each joint is hidden}, where the value is learned."""
+        if not self.learned:
+            return {}
+        mask = per_clip(params["mask"], x)[..., None].expand(*x.shape[:1], *x.shape[2:])
+        return {"hidden": mask if self.everybody else mask * presence(x)[:, :, None].to(x.dtype)}

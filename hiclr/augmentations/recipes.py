@@ -1,11 +1,12 @@
 """Recipes: which augmentations a ladder is made of, and how their sets are arranged."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from hiclr.augmentations.base import Op
 from hiclr.augmentations.choosing import OneOf
+from hiclr.augmentations.edges import DropAddEdges
 from hiclr.augmentations.growing import NAMES, GrowingViews
 from hiclr.augmentations.masking import JointMask
 from hiclr.augmentations.mixing import SkeleAdaIN
@@ -54,6 +55,11 @@ class Recipe:
         """
         return [self.basic, self.normal, *(self._strong(words) for words in strong)]
 
+    def with_mask(self, learned: bool) -> "Recipe":
+        """The same, with the joint mask's value learned or 0."""
+        mask = self.strong["mask"]
+        return replace(self, strong={**self.strong, "mask": replace(mask, learned=learned)})  # type: ignore[type-var]
+
     def _strong(self, words: str) -> tuple[Op, ...]:
         options = []
         for option in words.split("|"):
@@ -68,41 +74,45 @@ class Recipe:
         return options[0] if len(options) == 1 else (OneOf(options),)
 
 
-def paper(layout: Layout, released: bool = False) -> Recipe:
+def paper(layout: Layout, encoder: str = "stgcn", released: bool = False) -> Recipe:
     """The paper's augmentations with its constants.
 
     Args:
         layout: for the flip.
-        released: with the release's quirks: the blur not normalised, one joint mask and one shift to the partners of
-            SkeleAdaIN for the whole batch; noise, mask and SkeleAdaIN write onto absent persons.
+        encoder: whose edges are dropped and added; only the release treats them differently.
+        released: with the release's quirks: the blur not normalised; one joint mask, one draw of edges and one shift to
+            the partners of SkeleAdaIN for the whole batch; noise, mask and SkeleAdaIN write onto absent persons; the
+            mask's value is learned; no edge is dropped or added in an ST-GCN, whose settings have both rates at 0.
 
     Source: HiCLR (arXiv 2211.13466), its released feeder, and the first version of its release for SkeleAdaIN.
     """
+    still = released and encoder == "stgcn"
     return Recipe(
         basic=(TemporalCrop(), Shear()),
         normal=(Flip(layout), Rotate(), Noise(everybody=released), Blur(normalise=not released), AxisMask()),
         strong={
-            "mask": JointMask(per_clip=not released, everybody=released),
+            "mask": JointMask(per_clip=not released, everybody=released, learned=released),
+            "edges": DropAddEdges(0.0, 0.0, per_clip=False) if still else DropAddEdges(per_clip=not released),
             "adain": SkeleAdaIN(rolled=released, everybody=released),
         },
     )
 
 
-def small(layout: Layout) -> Recipe:  # noqa: ARG001 - the signature of RECIPES
+def small(layout: Layout, encoder: str = "tcn") -> Recipe:  # noqa: ARG001 - the signature of RECIPES
     """For a few hundred to a few thousand clips: the camera, the size and the tempo vary first."""
     return Recipe(
         basic=(CropResize(0.3), Exaggerate(), PoseMix(), Yaw(45), Shear(0.3), Scale(0.1)),
         normal=(Noise(0.01, probability=1.0),),
-        strong={"mask": JointMask(0.2, per_frame=False), "adain": SkeleAdaIN()},
+        strong={"mask": JointMask(0.2, per_frame=False), "edges": DropAddEdges(), "adain": SkeleAdaIN()},
     )
 
 
-RECIPES: dict[str, Callable[[Layout], Recipe]] = {
+RECIPES: dict[str, Callable[[Layout, str], Recipe]] = {
     "paper": paper,
     "released": partial(paper, released=True),
     "small": small,
 }
-"""The recipes that a setting can name; any other ladder is given in code, as `GrowingViews`."""
+"""The recipes that a setting can name, from (layout, name of the encoder). Other ladders are made in code."""
 
 
 def arrange(
@@ -160,7 +170,7 @@ def paper_views(layout: Layout, branches: int = 3, released: bool = False) -> Gr
     Raises:
         InputError: branches outside 1..3.
     """
-    return arrange(paper(layout, released).sets(["mask"]), branches)
+    return arrange(paper(layout, released=released).sets(["mask"]), branches)
 
 
 def released_views(layout: Layout, branches: int = 3) -> GrowingViews:

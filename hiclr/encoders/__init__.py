@@ -2,6 +2,7 @@
 
 from hiclr.encoders.drop import attention_drop
 from hiclr.encoders.dsta import DSTA
+from hiclr.encoders.edges import Inside, change_edges, encode_view, join_inside
 from hiclr.encoders.graph import hops_from, spatial_partition
 from hiclr.encoders.heads import linear_head, projection_head
 from hiclr.encoders.initial import Init, initialise
@@ -18,12 +19,16 @@ __all__ = [
     "STGCN",
     "TCN",
     "Init",
+    "Inside",
     "Persons",
     "ReleasedMap",
     "SkeletonEncoder",
     "attention_drop",
+    "change_edges",
+    "encode_view",
     "hops_from",
     "initialise",
+    "join_inside",
     "linear_head",
     "load_released",
     "load_weights",

@@ -1,12 +1,15 @@
 """DSTA: attention between the joints, then convolution over time, eight times. The paper's Transformer."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
+from hiclr.encoders.edges import Inside, change_edges
 from hiclr.encoders.initial import Init, initialise
 from hiclr.encoders.persons import Persons, SkeletonEncoder, check_sizes
 from hiclr.errors import InputError
@@ -15,6 +18,7 @@ from hiclr.skeleton import Layout
 __all__ = ["DSTA", "AttentionBlock", "JointAttention"]
 
 _SLOPE = 0.1  # of every leaky ReLU
+Change = Callable[[Tensor], Tensor]
 _STRIDES = (1, 1, 2, 1, 2, 1, 1, 1)
 
 
@@ -61,10 +65,11 @@ class JointAttention(nn.Module):
         query, key = compared.view(rows, 2, self.maps, self.width * frames, joints).unbind(1)
         return self.shared + self.scale * torch.tanh(query.transpose(2, 3) @ key / (self.width * frames))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(R, C, T, V) -> (R, S C, T, V)."""
+    def forward(self, x: Tensor, change: Change | None = None) -> Tensor:
+        """(R, C, T, V) -> (R, S C, T, V); `change` may change the attention before it is used."""
         rows, channels, frames, joints = x.shape
-        gathered = x.reshape(rows, 1, channels * frames, joints) @ self.attention(x).to(x.dtype)
+        attention = self.attention(x) if change is None else change(self.attention(x))
+        gathered = x.reshape(rows, 1, channels * frames, joints) @ attention.to(x.dtype)
         return gathered.view(rows, self.maps * channels, frames, joints)
 
 
@@ -94,9 +99,9 @@ class AttentionBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.stride = stride
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(R, C, T, V) -> (R, O, ceil(T / stride), V)."""
-        h = leaky_relu(self.around_mix(x) + self.mix(self.attend(x)), _SLOPE)
+    def forward(self, x: Tensor, change: Change | None = None) -> Tensor:
+        """(R, C, T, V) -> (R, O, ceil(T / stride), V); `change` as of `JointAttention`."""
+        h = leaky_relu(self.around_mix(x) + self.mix(self.attend(x, change)), _SLOPE)
         h = leaky_relu(self.around_feed(x) + self.feed(h), _SLOPE)
         around = self.around_temporal(h[:, :, :: self.stride])
         return leaky_relu(self.dropout(around) + self.temporal(h), _SLOPE)
@@ -144,7 +149,7 @@ class DSTA(SkeletonEncoder):
         check_sizes(channels, features, kernel, dropout, persons, init)
         if channels % 2 or maps < 1:
             raise InputError(f"channels must be even and maps at least 1; they are {channels} and {maps}.")
-        super().__init__(layout, features, persons)
+        super().__init__(layout, features, persons, edge_maps=(len(_STRIDES), maps))
         c, joints = channels, layout.num_joints
         self.lift = nn.Sequential(nn.Conv2d(3, c, 1), nn.BatchNorm2d(c), nn.LeakyReLU(_SLOPE))
         widths = [c, c, c, 2 * c, 2 * c, 4 * c, 4 * c, 4 * c, features]
@@ -154,9 +159,10 @@ class DSTA(SkeletonEncoder):
         )
         initialise(self, init)
 
-    def feature_map(self, rows: Tensor) -> Tensor:
-        """(R, T, V, 3) one person per row -> (R, D, ceil(T / 4), V)."""
+    def feature_map(self, rows: Tensor, inside: Inside | None = None) -> Tensor:
+        """(R, T, V, 3) one person per row, and attention to drop and add -> (R, D, ceil(T / 4), V)."""
         h: Tensor = self.lift(rows.permute(0, 3, 1, 2).contiguous())
-        for block in self.blocks:
-            h = block(h)
+        for layer, block in enumerate(self.blocks):
+            change = None if inside is None else partial(change_edges, inside=inside, layer=layer, signed=True)
+            h = block(h, change)
         return h

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from hiclr.encoders.edges import Inside, change_edges
 from hiclr.encoders.graph import spatial_partition
 from hiclr.encoders.initial import Init, initialise
 from hiclr.encoders.persons import Persons, SkeletonEncoder, check_sizes
@@ -15,6 +16,8 @@ from hiclr.encoders.temporal import Dropout, TemporalConvolution
 from hiclr.skeleton import Layout
 
 __all__ = ["STGCN", "Block", "GraphConvolution"]
+
+_BLOCKS = 10
 
 
 class GraphConvolution(nn.Module):
@@ -42,7 +45,7 @@ class GraphConvolution(nn.Module):
         self.importance.fill_(1)
 
     def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
-        """(R, T, V, C) -> (R, T, V, O).
+        """(R, T, V, C) with an adjacency (K, V, V), or one for each row (R, K, V, V) -> (R, T, V, O).
 
         Joints are gathered before channels are mixed, which is the same sum and moves less memory while C <= O. With
         channels last, the gathered joints already lie as the second product wants them.
@@ -50,12 +53,25 @@ class GraphConvolution(nn.Module):
         rows, frames, joints, channels = x.shape
         groups, outputs, _ = self.weight.shape
         edges = adjacency * self.importance  # (K, V, W)
+        if edges.dim() == 4:
+            return self._each_its_own(x, edges)
         gather = edges.permute(2, 0, 1).reshape(1, joints * groups, joints).to(x.dtype)  # row w K + k
         flat = x.reshape(rows * frames, joints, channels)
         gathered = torch.bmm(gather.expand(rows * frames, -1, -1), flat)  # (R T, W K, C)
         mix = self.weight.permute(1, 0, 2).reshape(outputs, groups * channels)
         out = linear(gathered.view(rows, frames, joints, groups * channels), mix)
         return out + edges.sum(dim=1).t() @ self.bias
+
+    def _each_its_own(self, x: Tensor, edges: Tensor) -> Tensor:
+        """The same with edges (R, K, V, W): all frames of a row are gathered in one product."""
+        rows, frames, joints, channels = x.shape
+        groups, outputs, _ = self.weight.shape
+        gather = edges.permute(0, 3, 1, 2).reshape(rows, joints * groups, joints).to(x.dtype)
+        gathered = torch.bmm(gather, x.transpose(1, 2).reshape(rows, joints, frames * channels))
+        gathered = gathered.view(rows, joints, groups, frames, channels).permute(0, 3, 1, 2, 4)
+        mix = self.weight.permute(1, 0, 2).reshape(outputs, groups * channels)
+        out = linear(gathered.reshape(rows, frames, joints, groups * channels), mix)
+        return out + (edges.sum(dim=2).transpose(1, 2) @ self.bias)[:, None]
 
 
 class Block(nn.Module):
@@ -97,7 +113,7 @@ class Block(nn.Module):
             )
 
     def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
-        """(R, C, T, V) channels-last -> (R, O, ceil(T / stride), V) channels-last."""
+        """(R, C, T, V) channels-last, adjacency as of `GraphConvolution` -> (R, O, ceil(T / stride), V) likewise."""
         h = self.graph(x.permute(0, 2, 3, 1), adjacency).permute(0, 3, 1, 2)
         h = self.norm_graph(h).relu_()
         h = self.dropout(self.norm_temporal(self.temporal(h)))
@@ -143,10 +159,11 @@ class STGCN(SkeletonEncoder):
         reach: int | None = 1,
     ) -> None:
         check_sizes(channels, features, kernel, dropout, persons, init)
-        super().__init__(layout, features, persons)
+        graph = spatial_partition(layout, reach)
+        groups, joints, _ = graph.shape
+        super().__init__(layout, features, persons, edge_maps=(_BLOCKS, groups))
         self.adjacency: Tensor
-        self.register_buffer("adjacency", spatial_partition(layout, reach))
-        groups, joints, _ = self.adjacency.shape
+        self.register_buffer("adjacency", graph)
         self.norm = nn.BatchNorm1d(joints * 3)
         c = channels
         widths = [3, c, c, c, c, 2 * c, 2 * c, 2 * c, 4 * c, 4 * c, features]
@@ -165,11 +182,11 @@ class STGCN(SkeletonEncoder):
         )
         initialise(self, init)
 
-    def feature_map(self, rows: Tensor) -> Tensor:
-        """(R, T, V, 3) one person per row -> (R, D, ceil(T / 4), V)."""
+    def feature_map(self, rows: Tensor, inside: Inside | None = None) -> Tensor:
+        """(R, T, V, 3) one person per row, and edges of the graph to drop and add -> (R, D, ceil(T / 4), V)."""
         count, frames, joints, _ = rows.shape
         h: Tensor = self.norm(rows.reshape(count * frames, joints * 3)).view(count, frames, joints, 3)
         h = h.permute(0, 3, 1, 2)  # (R, C, T, V), channels last in memory from here on
-        for block in self.blocks:
-            h = block(h, self.adjacency)
+        for layer, block in enumerate(self.blocks):
+            h = block(h, self.adjacency if inside is None else change_edges(self.adjacency, inside, layer))
         return h

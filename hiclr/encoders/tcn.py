@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from hiclr.datasets.streams import motion
+from hiclr.encoders.edges import Inside
 from hiclr.encoders.initial import Init, initialise
 from hiclr.encoders.persons import Persons, SkeletonEncoder, check_sizes
 from hiclr.skeleton import Layout
@@ -57,7 +58,7 @@ class TCN(SkeletonEncoder):
         self.layers = nn.Sequential(*layers[:-1])
         initialise(self, init)
 
-    def feature_map(self, rows: Tensor) -> Tensor:
+    def feature_map(self, rows: Tensor, _: Inside | None = None) -> Tensor:
         """(R, T, V, 3) one person per row -> (R, D, ceil(T / 4), 1): there is no joint to tell apart any more."""
         velocity = motion(rows.permute(0, 3, 1, 2)[..., None])[..., 0].permute(0, 2, 3, 1)
         h = torch.cat([rows, velocity], dim=3).flatten(2).transpose(1, 2)  # (R, 6V, T)

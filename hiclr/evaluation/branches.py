@@ -15,6 +15,7 @@ from torch.nn.functional import normalize
 from hiclr.augmentations import GrowingViews, Op, Params
 from hiclr.datasets.base import SkeletonSet
 from hiclr.datasets.streams import to_stream
+from hiclr.encoders import Inside, join_inside
 from hiclr.errors import InputError
 from hiclr.features import CLEAN, check_clips, features, load_model
 from hiclr.losses import similarity_logits
@@ -92,22 +93,27 @@ class Branches:
         return to_stream(x, self.config.stream, self.layout)
 
     @torch.no_grad()
-    def encode(self, values: Tensor) -> Tensor:
-        """(N, 3, T, V, M) of the stream -> (N, D) features of unit norm."""
-        parts = [self.model.encoder(part).float() for part in torch.split(values, _AT_ONCE)]
+    def encode(self, values: Tensor, inside: Inside | None = None) -> Tensor:
+        """(N, 3, T, V, M) of the stream, and what happens inside the networks -> (N, D) features of unit norm."""
+        parts = []
+        for start in range(0, len(values), _AT_ONCE):
+            rows = slice(start, start + _AT_ONCE)
+            own = {name: value[rows] for name, value in (inside or {}).items()}
+            parts.append(self.model.embed_view(self.model.encoder, values[rows], own).float())
         return normalize(torch.cat(parts), dim=1)
 
     @torch.no_grad()
-    def see(self, clean: Tensor, views: Tensor, index: int) -> list[Seen]:
+    def see(self, clean: Tensor, views: Tensor, index: int, inside: Sequence[Inside] = ()) -> list[Seen]:
         """What the encoder makes of a clip's views.
 
         Args:
             clean: (3, T, V, M) of the run's stream, the clip as it is.
             views: (k, 3, T, V, M) of the run's stream.
             index: the clip's place in the set: it is no neighbour of its own.
+            inside: what happens inside the networks in each view, each for a batch of one.
         """
         every = torch.cat([clean[None], views])
-        raw = self.model.encoder(every).float()
+        raw = self.model.embed_view(self.model.encoder, every, join_inside([{}, *inside])).float()
         z, found = normalize(self.model.head(raw).float(), dim=1), normalize(raw, dim=1)
         nearest = self._nearest(found[1:], index)
         return [
@@ -168,14 +174,14 @@ def sweep(
         raise InputError(f"A sweep wants strengths in [0, 1]; it got {list(strengths)}.")
     x = branches.preprocess.apply(clips.clips(_even(clips.y, count)), branches.layout)
     clean = branches.encode(branches.stream(x))
-    parts: dict[str, Callable[[float], Tensor]] = {}
+    parts: dict[str, Callable[[float], tuple[Tensor, Inside]]] = {}
     for view, name in enumerate(views.names):
         parts[name] = _bent_view(branches, views, view, x, seed)
     for name, op in named_ops(views).items():
         parts[name] = _bent(branches, op, x, seed)
     out = {}
     for number, (name, bend) in enumerate(parts.items(), start=1):
-        out[name] = np.stack([(branches.encode(bend(float(s))) * clean).sum(dim=1).numpy() for s in strengths])
+        out[name] = np.stack([(branches.encode(*bend(float(s))) * clean).sum(dim=1).numpy() for s in strengths])
         told(number, len(parts))
     return out
 
@@ -191,21 +197,22 @@ def named_ops(views: GrowingViews) -> dict[str, Op]:
     return named
 
 
-def _bent_view(branches: Branches, views: GrowingViews, view: int, x: Tensor, seed: int) -> Callable[[float], Tensor]:
-    def bend(strength: float) -> Tensor:
+def _bent_view(
+    branches: Branches, views: GrowingViews, view: int, x: Tensor, seed: int
+) -> Callable[[float], tuple[Tensor, Inside]]:
+    def bend(strength: float) -> tuple[Tensor, Inside]:
         scaled = [[strength * s for s in each] for each in views.each_strength()]
         made = GrowingViews(views.sets, views.names, scaled)
         draw = made.draw_view(view, tuple(x.shape), Generator().manual_seed(seed))
-        return made.apply_view(view, x, draw, branches.stream)
+        return made.make_view(view, x, draw, branches.stream)
 
     return bend
 
 
-def _bent(branches: Branches, op: Op, x: Tensor, seed: int) -> Callable[[float], Tensor]:
-    def bend(strength: float) -> Tensor:
+def _bent(branches: Branches, op: Op, x: Tensor, seed: int) -> Callable[[float], tuple[Tensor, Inside]]:
+    def bend(strength: float) -> tuple[Tensor, Inside]:
         params = opened(op.sample(tuple(x.shape), strength, Generator().manual_seed(seed)))
-        values = branches.stream(x if op.after_stream else op.apply(x, params))
-        return op.apply(values, params) if op.after_stream else values
+        return GrowingViews([[op]]).make_view(0, x, [params], branches.stream)
 
     return bend
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from hiclr.augmentations import GrowingViews
+from hiclr.augmentations import GrowingViews, Params
 from hiclr.augmentations.growing import Draw
+from hiclr.encoders import join_inside
 from hiclr.errors import InputError
 from hiclr.pretraining.epoch import Epoch
 from hiclr.pretraining.feed import Feed
@@ -91,48 +92,53 @@ class Batch:
         """How many query views there are."""
         return len(self.source.views.queries)
 
-    def query(self, branch: int) -> Tensor:
-        """(n, 3, T, V, M) this rank's clips in one of the query views, weakest first; the same draw at every call."""
+    def made(self, branch: int) -> tuple[Tensor, Params]:
+        """This rank's clips in one of the query views, as `query` gives them, and what happens inside the networks."""
         view = self.source.views.queries[branch]
         return self._view(view, self._clips, self._draws[view], self._rows)
+
+    def query(self, branch: int) -> Tensor:
+        """(n, 3, T, V, M) this rank's clips in one of the query views, weakest first; the same draw at every call."""
+        return self.made(branch)[0]
 
     def queries(self) -> list[Tensor]:
         """Every query view."""
         return [self.query(branch) for branch in range(self.count)]
 
-    def branch(self, embed: Callable[[Tensor], Tensor], branch: int) -> Tensor:
-        """What `embed` makes of one query view of this rank's clips."""
-        return embed(self.query(branch))
+    def branch(self, embed: Callable[..., Tensor], branch: int) -> Tensor:
+        """What `embed` makes of one query view of this rank's clips, and of what happens inside the networks."""
+        return _embedded(embed, *self.made(branch))
 
-    def branches(self, embed: Callable[[Tensor], Tensor], joint: bool = False) -> list[Tensor]:
+    def branches(self, embed: Callable[..., Tensor], joint: bool = False) -> list[Tensor]:
         """Embeddings (n, D) of every query view, weakest first.
 
         One forward each, so that batch-norm statistics are per view as in the release, unless they are to be joint.
         """
         if not joint:
             return [self.branch(embed, branch) for branch in range(self.count)]
-        return list(embed(torch.cat(self.queries())).chunk(self.count))
+        views, inside = zip(*map(self.made, range(self.count)), strict=True)
+        return list(_embedded(embed, torch.cat(views), join_inside(inside)).chunk(self.count))
 
-    def again(self, embed: Callable[[Tensor], Tensor], view: int = 0) -> Tensor:
+    def again(self, embed: Callable[..., Tensor], view: int = 0) -> Tensor:
         """Embeddings (n, D) of a fresh draw of one view of this rank's clips."""
         draw = self.source.views.draw_view(view, self._shape, self._epoch.draws["keys"])
-        return embed(self._view(view, self._clips, draw, self._rows))
+        return _embedded(embed, *self._view(view, self._clips, draw, self._rows))
 
     @torch.no_grad()
-    def keys(self, embed: Callable[[Tensor], Tensor], view: int = 0) -> Tensor:
+    def keys(self, embed: Callable[..., Tensor], view: int = 0) -> Tensor:
         """Embeddings (B, D) of a fresh draw of a view of the whole batch; no gradient.
 
         Among several ranks each one encodes clips that it has no queries of: else the batch-norm statistics that a
         query shares with its key would give it away (MoCo's shuffling).
 
         Args:
-            embed: (n, 3, T, V, M) -> (n, D).
+            embed: (n, 3, T, V, M), and what happens inside where anything does -> (n, D).
             view: its number in the ladder, in which the keys' own may stand below all queries; -1 is the strongest.
         """
         view = view % len(self.source.views)
         draw = self.source.views.draw_view(view, self._shape, self._epoch.draws["keys"])
         with self.source.autocast():
-            found = embed(self._view(view, self._key_clips, draw, self._key_rows))
+            found = _embedded(embed, *self._view(view, self._key_clips, draw, self._key_rows))
         found = self.ranks.gather(found)
         return found[self._order.argsort().to(found.device)] if self.ranks.size > 1 else found
 
@@ -169,12 +175,20 @@ class Batch:
         """The clips that these rows of a batch need: themselves, or all where clips are mixed with each other."""
         return self.source.feed.batch(self._indices if self._mixed else self._indices[rows])
 
-    def _view(self, view: int, clips: Tensor, draw: Draw, rows: Tensor) -> Tensor:
-        """One view of these rows, from what `_read` gave and a draw for the whole batch."""
+    def _view(self, view: int, clips: Tensor, draw: Draw, rows: Tensor) -> tuple[Tensor, Params]:
+        """One view of these rows, and what happens inside, from what `_read` gave and a draw for the whole batch."""
         views, stream = self.source.views, self.source.stream
         if self.ranks.size == 1:
-            return views.apply_view(view, clips, draw, stream)
+            return views.make_view(view, clips, draw, stream)
         if self._mixed:
-            return views.apply_view(view, clips, draw, stream)[rows.to(clips.device)]
-        own = [{name: value[rows.to(value.device)] for name, value in params.items()} for params in draw]
-        return views.apply_view(view, clips, own, stream)
+            x, inside = views.make_view(view, clips, draw, stream)
+            return x[rows.to(clips.device)], _of_rows(inside, rows)
+        return views.make_view(view, clips, [_of_rows(params, rows) for params in draw], stream)
+
+
+def _of_rows(params: Params, rows: Tensor) -> Params:
+    return {name: value[rows.to(value.device)] for name, value in params.items()}
+
+
+def _embedded(embed: Callable[..., Tensor], x: Tensor, inside: Params) -> Tensor:
+    return embed(x, inside) if inside else embed(x)

@@ -40,12 +40,14 @@ class PretrainConfig:
     """Which augmentations make the sets: the paper's; the paper's with the release's quirks; or those for small sets.
     Set 0 is the basic one, set 1 the normal one, the strong ones follow."""
     strong: tuple[str, ...] = ("mask",)
-    """The strong sets, above the normal one: for each a kind (mask or adain), or several joined by "+" (all of them) or
-    by "|" (one of them, drawn at each step). adain mask with 4 branches is a ladder of four."""
+    """The strong sets, above the normal one: for each a kind (mask, edges or adain), or several joined by "+" (all of
+    them) or by "|" (one, drawn at each step). adain mask with 4 branches is a ladder of four."""
     order: tuple[int, ...] | None = None
     """Numbers of the sets in the order in which the views add them, each once (0 2 1, say): a disordered ladder."""
     merge: tuple[int, ...] = ()
     """How many sets each view adds; one each when empty. 3 with one branch: all of three in plain contrast."""
+    learn_mask: bool | None = None
+    """Learn what a masked joint becomes, from 0, or leave it at 0; None: as `views` has it, learned when released."""
     key_apart: bool = False
     """The weakest view is that of the keys alone; the query views are those above it."""
     strengths: tuple[float, ...] = ()

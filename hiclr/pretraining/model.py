@@ -78,7 +78,10 @@ def build_model(config: PretrainConfig, layout: Layout, clips: int | None = None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(config.seed, "method").initial_seed())
         count = 2 * config.batch_size if clips is None else clips
-        return METHODS[config.method](config, layout, encoder, head, count)
+        method = METHODS[config.method](config, layout, encoder, head, count)
+    if method.uses_views and "hidden" in views_of(config, layout).within:
+        method.learn_mask()
+    return method
 
 
 def views_of(config: PretrainConfig, layout: Layout) -> GrowingViews:
@@ -87,8 +90,10 @@ def views_of(config: PretrainConfig, layout: Layout) -> GrowingViews:
     Raises:
         InputError: an unknown strong kind, or sets that cannot be arranged like this; see `arrange`.
     """
-    sets = RECIPES[config.views](layout).sets(config.strong)
-    views = arrange(sets, config.branches, config.order, config.merge, config.key_apart)
+    recipe = RECIPES[config.views](layout, config.encoder)
+    if config.learn_mask is not None:
+        recipe = recipe.with_mask(config.learn_mask)
+    views = arrange(recipe.sets(config.strong), config.branches, config.order, config.merge, config.key_apart)
     if not config.strengths:
         return views
     return GrowingViews(views.sets, views.names, config.strengths, views.first_query)
@@ -196,8 +201,12 @@ def _warn_of_faults(train: SkeletonSet) -> None:
 
 def _check_trainable(config: PretrainConfig, train: SkeletonSet) -> None:
     """What would only be found out once training begins."""
-    views_of(config, train.layout)
-    build_model(config, train.layout)
+    views, model = views_of(config, train.layout), build_model(config, train.layout)
+    if model.uses_views and "edges" in views.within and getattr(model.encoder, "edge_maps", None) is None:
+        raise InputError(
+            f"The views drop and add edges (strong: {', '.join(config.strong)}), and the encoder {config.encoder} has "
+            "none. Take stgcn or dsta, or other strong kinds; an encoder of your own says in edge_maps that it has."
+        )
     trained, _, _ = watch_split(train, config)
     if len(trained) < 2:
         held = f" after a holdout of {config.holdout:g}" if config.holdout else ""

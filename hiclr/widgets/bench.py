@@ -334,7 +334,7 @@ class AugmentationBench(Pictured, ipywidgets.VBox):  # type: ignore[misc]
                 self._clip, self._panel.views, strengths, self.seed.value, branches.config.stream, self._layout
             )
         values = [view.values[None] for view in views]
-        seen = branches.see(values[0][0], torch.cat(values[1:]), self.clip.value)
+        seen = branches.see(values[0][0], torch.cat(values[1:]), self.clip.value, [v.inside for v in views[1:]])
         self._readouts = [row._replace(seen=one) for row, one in zip(self._readouts, seen, strict=True)]
         self._write_numbers()
 

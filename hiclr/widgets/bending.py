@@ -23,6 +23,7 @@ class View(NamedTuple):
         unmasked: (3, T, V, M) the same with no joint masked: where a masked joint would be.
         hidden: (T, V, M) the share of each joint that is masked.
         draw: the parameters of each augmentation, in order.
+        inside: what happens to the clip inside the networks, for a batch of one.
     """
 
     pose: Tensor
@@ -30,6 +31,7 @@ class View(NamedTuple):
     unmasked: Tensor
     hidden: Tensor
     draw: list[Params]
+    inside: Params
 
 
 def bend(
@@ -56,7 +58,7 @@ def bend(
         for number, (ops, each) in enumerate(zip(views.sets, strengths, strict=True))
     ]
     values = to_stream(clips[:1], stream, layout)[0]
-    original = View(clips[0], values, values, torch.zeros(values.shape[1:]), [])
+    original = View(clips[0], values, values, torch.zeros(values.shape[1:]), [], {})
     draws = [[params for rung in drawn[: view + 1] for params in rung] for view in range(len(views))]
     return [original, *(_view(clips, views, view, draw, stream, layout) for view, draw in enumerate(draws))]
 
@@ -75,14 +77,20 @@ def _view(clips: Tensor, views: GrowingViews, view: int, draw: list[Params], str
         streams.append(to_stream(x, stream, layout))
         return streams[-1]
 
-    values = views.apply_view(view, clips, draw, made)[0]
+    every, inside = views.make_view(view, clips, draw, made)
+    values = every[0]
     steps = list(zip(views.chain(view), draw, strict=True))
     masks = [params["mask"][0] for op, params in steps if isinstance(op, JointMask)]
     shown = values
     if masks:
         lifted = [{**p, "mask": 0 * p["mask"]} if isinstance(op, JointMask) else p for op, p in steps]
         shown = views.apply_view(view, clips, lifted, made)[0]
-    return View(poses[0][0], values, *_masked(poses[0][0], streams[0][0], values, shown, masks), draw)
+    masked = _masked(poses[0][0], streams[0][0], values, shown, masks)
+    return View(poses[0][0], values, *masked, draw, _first(inside))
+
+
+def _first(inside: Params) -> Params:
+    return {name: value[:1] for name, value in inside.items()}
 
 
 def _masked(pose: Tensor, stream: Tensor, values: Tensor, shown: Tensor, masks: list[Tensor]) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from hiclr.augmentations import (
     AxisMask,
     Blur,
     CropResize,
+    DropAddEdges,
     Exaggerate,
     Flip,
     JointMask,
@@ -160,6 +161,12 @@ def _(_: JointMask, mine: Params, __: int, layout: Layout) -> str:
 @_say.register
 def _(_: SkeleAdaIN, mine: Params, __: int, ___: Layout) -> str:
     return f"{_percent(mine['amount'])} of another clip's style"
+
+
+@_say.register
+def _(_: DropAddEdges, mine: Params, __: int, ___: Layout) -> str:
+    drop, add = (_percent(float(mine[name].mean() * mine["amount"])) for name in ("drop", "add"))
+    return f"in the encoder, not seen here: {drop} of its edges dropped, {add} of the free places filled"
 
 
 @_say.register

@@ -149,13 +149,13 @@ def test_what_was_drawn_again_is_what_was_drawn(monkeypatch: pytest.MonkeyPatch)
     epoch, indices = trained.begin(0, None), torch.arange(8)
     trained._step(indices, epoch)
     applied: list[Any] = []
-    healthy = trained.views.apply_view
+    healthy = trained.views.make_view
 
-    def seen(view: int, clips: torch.Tensor, draw: Any, *more: Any) -> torch.Tensor:
+    def seen(view: int, clips: torch.Tensor, draw: Any, *more: Any) -> Any:
         applied.append((view, draw))
         return healthy(view, clips, draw, *more)
 
-    monkeypatch.setattr(type(trained.views), "apply_view", lambda _, *args: seen(*args))
+    monkeypatch.setattr(type(trained.views), "make_view", lambda _, *args: seen(*args))
     epoch.values.append(trained._step(indices, epoch))
     again: Drawn = trained._drawn_again(epoch, indices)
     assert [view for view, _ in again.draws.values()] == [view for view, _ in applied] == [0, 1, 2, 0]

@@ -1,10 +1,12 @@
 """AimCLR: an extreme view, and what is left of it after a drop, learn from the distribution of the normal view."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from hiclr.encoders import SkeletonEncoder, attention_drop
+from hiclr.encoders import Inside, SkeletonEncoder, attention_drop
 from hiclr.errors import InputError
 from hiclr.losses import aimclr_loss
 from hiclr.pretraining.batch import Batch
@@ -53,21 +55,27 @@ class AimCLR(MomentumMethod):
         super().__init__(encoder, head, queue_size(config, clips), config.projection)
         self.config = config
 
-    def _whole_and_dropped(self, rows: Tensor) -> Tensor:
+    def _whole_and_dropped(self, rows: Tensor, inside: Inside | None = None) -> Tensor:
         """(R, T, V, 3) one person per row -> (R, 2 D): the mean of the map, and of what is left of it."""
-        whole: Tensor = self.encoder.feature_map(rows)  # type: ignore[operator]
+        whole: Tensor = self.encoder.feature_map(rows, inside)  # type: ignore[operator]
         left = attention_drop(whole, self.config.drop_threshold, total_over_ranks)
         return torch.cat([whole.mean(dim=(2, 3)).float(), left.mean(dim=(2, 3))], dim=1)
 
-    def forward(self, normal: Tensor, extreme: Tensor) -> Tensor:  # type: ignore[override]
-        """Two views (N, 3, T, V, M) -> (3, N, dim) float32 of unit norm: normal, extreme, extreme after the drop."""
-        both = self.encoder(extreme, self._whole_and_dropped).chunk(2, dim=1)
-        return torch.stack([self.project(normal), *(normalize(self.head(part).float(), dim=1) for part in both)])
+    def forward(  # type: ignore[override]
+        self, normal: Tensor, extreme: Tensor, inside: Sequence[Inside] = ({}, {})
+    ) -> Tensor:
+        """Two views (N, 3, T, V, M) and what happens inside each -> (3, N, dim) float32 of unit norm: normal, extreme,
+        extreme after the drop."""
+        both = self.embed_view(self.encoder, extreme, inside[1], per_person=self._whole_and_dropped).chunk(2, dim=1)
+        return torch.stack(
+            [self.project(normal, inside[0]), *(normalize(self.head(part).float(), dim=1) for part in both)]
+        )
 
     def losses(self, batch: Batch, embed: Embed) -> Outcome:
         """See `aimclr_loss`; all three are compared with one key of the weakest view."""
         config = self.config
-        normal, extreme, dropped = embed(batch.query(0), batch.query(config.branches - 1))
+        views, inside = zip(*map(batch.made, (0, config.branches - 1)), strict=True)
+        normal, extreme, dropped = embed(*views, inside)
         keys = batch.keys(self.project_key)
         queue, queue_ids = self.queue.stored()
         key = batch.own(keys)

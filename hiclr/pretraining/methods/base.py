@@ -5,11 +5,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from hiclr.encoders import Inside, encode_view
 from hiclr.pretraining.batch import Batch
 
 __all__ = ["Embed", "Method", "Outcome", "spread"]
@@ -44,23 +46,39 @@ class Method(nn.Module, ABC):
     Args:
         encoder: (N, 3, T, V, M) -> (N, D); what evaluation reads.
         head: (N, D) -> (N, dim), what the loss compares.
+
+    Some augmentations act inside the networks (`encoders.Inside`): `project` takes that as a second argument, and a
+    `forward` of a method's own must as well, where it is to be used with them.
     """
+
+    uses_views: ClassVar[bool] = True
+    """Whether the loss is of the views of a batch; clean clips have nothing to learn a mask's value from."""
 
     def __init__(self, encoder: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.encoder, self.head = encoder, head
+        self.mask_value: nn.Parameter | None = None
+
+    def learn_mask(self) -> None:
+        """Make what a hidden joint becomes a parameter, from 0."""
+        self.mask_value = nn.Parameter(torch.zeros(()))
 
     def features(self, x: Tensor) -> Tensor:
         """(N, 3, T, V, M) -> (N, D): what evaluation reads."""
         return self.encoder(x)  # type: ignore[no-any-return]
 
-    def project(self, x: Tensor) -> Tensor:
-        """(N, 3, T, V, M) -> (N, dim) float32 of unit norm: what the loss compares."""
-        return normalize(self.head(self.encoder(x)).float(), dim=1)
+    def embed_view(self, encoder: nn.Module, x: Tensor, inside: Inside | None = None, **more: Any) -> Tensor:
+        """(N, 3, T, V, M) and what happens inside the networks -> (N, D), by one of the method's encoders; see
+        `encode_view`."""
+        return encode_view(encoder, x, inside, 0.0 if self.mask_value is None else self.mask_value, **more)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def project(self, x: Tensor, inside: Inside | None = None) -> Tensor:
+        """(N, 3, T, V, M) and what happens inside -> (N, dim) float32 of unit norm: what the loss compares."""
+        return normalize(self.head(self.embed_view(self.encoder, x, inside)).float(), dim=1)
+
+    def forward(self, x: Tensor, inside: Inside | None = None) -> Tensor:
         """The same as `project`; a method may take and give back more."""
-        return self.project(x)
+        return self.project(x, inside)
 
     @abstractmethod
     def losses(self, batch: Batch, embed: Embed) -> Outcome:
@@ -95,7 +113,8 @@ class Method(nn.Module, ABC):
 
     def learning_parameters(self) -> Iterable[nn.Parameter]:
         """The parameters an optimiser gets."""
-        return chain(self.encoder.parameters(), self.head.parameters())
+        value = [] if self.mask_value is None else [self.mask_value]
+        return chain(self.encoder.parameters(), self.head.parameters(), value)
 
 
 def spread(z: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from hiclr.encoders import initialise
+from hiclr.encoders import Inside, initialise
 from hiclr.pretraining.batch import Batch
 from hiclr.pretraining.config import PretrainConfig
 from hiclr.pretraining.methods.base import Embed, Method, Outcome, spread
@@ -51,9 +51,9 @@ class Decorrelated(Method):
     def compare(self, a: Tensor, b: Tensor) -> dict[str, Tensor]:
         """The loss of two views (B, D) of the whole batch: "loss" and its terms."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, T, V, M) -> (N, expander) float32, of any length."""
-        return self.head(self.encoder(x)).float()  # type: ignore[no-any-return]
+    def forward(self, x: Tensor, inside: Inside | None = None) -> Tensor:
+        """(N, 3, T, V, M) and what happens inside -> (N, expander) float32, of any length."""
+        return self.head(self.embed_view(self.encoder, x, inside)).float()  # type: ignore[no-any-return]
 
     def losses(self, batch: Batch, embed: Embed) -> Outcome:
         """The mean over pairs of views; see `compare`."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from hiclr.encoders import Inside
 from hiclr.losses import pretext_top1, similarity_logits
 from hiclr.momentum import Queue, update_momentum
 from hiclr.pretraining.batch import Batch
@@ -40,9 +41,9 @@ class MomentumMethod(Method):
             parameter.requires_grad_(False)
 
     @torch.no_grad()
-    def project_key(self, x: Tensor) -> Tensor:
+    def project_key(self, x: Tensor, inside: Inside | None = None) -> Tensor:
         """As `project`, through the key encoder and without gradient."""
-        return normalize(self.key_head(self.key_encoder(x)).float(), dim=1)
+        return normalize(self.key_head(self.embed_view(self.key_encoder, x, inside)).float(), dim=1)
 
     def update_key(self, momentum: float) -> None:
         """Let the key encoder and its head follow by one step; see `update_momentum`."""

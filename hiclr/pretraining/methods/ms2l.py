@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from itertools import chain, permutations
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -85,6 +86,8 @@ class MS2L(Method):
 
     Source: MS2L (arXiv 2010.05599) and its release; see `ms2l_loss`.
     """
+
+    uses_views: ClassVar[bool] = False
 
     def __init__(
         self,
