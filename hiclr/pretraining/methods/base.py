@@ -26,7 +26,7 @@ class Outcome:
 
     Args:
         losses: "loss", which is minimised, and its terms; scalars, of this rank's clips, in a fixed order.
-        watched: what is only looked at; see `Method.WATCHED`.
+        watched: what is only looked at; see `Method.losses`.
         keys: (B, D) of the whole batch, to remember after the step; None for a method without a queue.
         strong_keys: (B, D) of its strongest view, for a second queue.
     """
