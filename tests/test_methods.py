@@ -151,6 +151,16 @@ def test_the_views_of_aimclr_learn_from_the_normal_one() -> None:
     assert dropped.any()
 
 
+def test_as_many_neighbours_as_are_set_join_the_positives_of_aimclr() -> None:
+    found = set()
+    for settings in ({"mining_epoch": None}, {"mining_epoch": 1}, {"mining_epoch": 1, "mining_top": 3}):
+        training, batch = prepared("aimclr", mask_own=False, **settings)
+        training.model.update(training.model.losses(batch, training.module), batch.all_ids, 0.9)
+        batch.mining = training.config.mining_epoch is not None
+        found.add(training.model.losses(batch, training.module).losses["info_nce"].item())
+    assert len(found) == 3
+
+
 def test_the_extreme_view_is_encoded_once_and_what_is_dropped_is_another_embedding() -> None:
     training, batch = prepared("aimclr")
     model, views = training.model.eval(), (batch.query(0), batch.query(2))

@@ -119,8 +119,9 @@ class Batch:
         views, inside = zip(*map(self.made, range(self.count)), strict=True)
         return list(_embedded(embed, torch.cat(views), join_inside(inside)).chunk(self.count))
 
-    def again(self, embed: Callable[..., Tensor], view: int = 0) -> Tensor:
-        """Embeddings (n, D) of a fresh draw of one view of this rank's clips."""
+    def again(self, embed: Callable[..., Tensor], branch: int = 0) -> Tensor:
+        """Embeddings (n, D) of a fresh draw of one query view of this rank's clips."""
+        view = self.source.views.queries[branch]
         draw = self.source.views.draw_view(view, self._shape, self._epoch.draws["keys"])
         return _embedded(embed, *self._view(view, self._clips, draw, self._rows))
 

@@ -86,7 +86,7 @@ class AimCLR(MomentumMethod):
             key,
             queue,
             config.temperature,
-            mining=1 if batch.mining else None,
+            mining=config.mining_top if batch.mining else None,
             ids=batch.ids.to(key.device) if config.mask_own else None,
             queue_ids=queue_ids,
         )
