@@ -19,7 +19,7 @@ from hiclr.augmentations import Params
 from hiclr.datasets.base import Ids, SkeletonSet
 from hiclr.datasets.preprocessing import Preprocess
 from hiclr.datasets.streams import to_stream
-from hiclr.encoders import encode_view
+from hiclr.encoders import encode_view, load_weights
 from hiclr.errors import InputError
 from hiclr.pretraining.arithmetic import arithmetic
 from hiclr.pretraining.config import PretrainConfig
@@ -125,10 +125,7 @@ def _with_weights(run: Run, state: Mapping[str, Tensor], *prefixes: str) -> list
     networks = build_networks(PretrainConfig.from_dict(run.config), layout_of(run.data))[: len(prefixes)]
     for prefix, network in zip(prefixes, networks, strict=True):
         weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        try:
-            network.load_state_dict(weights)
-        except RuntimeError as error:
-            raise InputError(f"The checkpoint of {run.path} does not fit its settings: {error}") from error
+        load_weights(network, weights, f"The checkpoint of {run.path}")
     return list(networks)
 
 

@@ -111,7 +111,8 @@ def test_the_version_is_the_packages():
 
 def test_help_names_every_command_and_every_setting_with_the_presets_default():
     text = inside("--help").stdout
-    assert all(name in text for name in ("prepare", "doctor", "pretrain", "evaluate", "embed", "fuse"))
+    commands = ("prepare", "doctor", "pretrain", "evaluate", "embed", "fuse", "export", "import")
+    assert all(name in text for name in commands)
     text = inside("pretrain", "--preset", "paper", "--help").stdout
     for name in PretrainConfig().to_dict():
         assert f"--{name.replace('_', '-')}" in text

@@ -22,6 +22,7 @@ ORDER = (
     "runs",
     "pretraining",
     "features",
+    "models",
     "evaluation",
     "ablation",
     "workbook",

@@ -2,10 +2,23 @@
 
 from hiclr.commands.ablate import Ablate
 from hiclr.commands.answer import Answer
+from hiclr.commands.exchange import Export, Import
 from hiclr.commands.fuse import Fuse
 from hiclr.commands.measure import Embed, Evaluate
 from hiclr.commands.prepare import Doctor, Prepare
 from hiclr.commands.train import Pretrain
 from hiclr.commands.watch import Watch
 
-__all__ = ["Ablate", "Answer", "Doctor", "Embed", "Evaluate", "Fuse", "Prepare", "Pretrain", "Watch"]
+__all__ = [
+    "Ablate",
+    "Answer",
+    "Doctor",
+    "Embed",
+    "Evaluate",
+    "Export",
+    "Fuse",
+    "Import",
+    "Prepare",
+    "Pretrain",
+    "Watch",
+]

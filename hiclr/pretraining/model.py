@@ -29,6 +29,7 @@ __all__ = [
     "build_networks",
     "coordinate_scale",
     "describe",
+    "describe_layout",
     "layout_of",
     "prepare_run",
     "preprocess_of",
@@ -115,7 +116,6 @@ def _digest(words: Iterable[str]) -> str:
 
 def describe(train: SkeletonSet) -> dict[str, Any]:
     """What a run keeps of its training set: enough to rebuild the encoder, and to say what differs later."""
-    layout = train.layout
     return {
         "source": train.source,
         "synthetic": train.synthetic,
@@ -125,19 +125,24 @@ def describe(train: SkeletonSet) -> dict[str, Any]:
         "classes": list(train.classes),
         "preprocessing": list(train.preprocessing),
         "scale": round(coordinate_scale(train), 6),
-        "layout": {
-            "name": layout.name,
-            "joints": layout.joints,
-            "parents": layout.parents,
-            "pairs": layout.pairs,
-            "centre": layout.centre,
-            "shoulders": layout.shoulders,
-        },
+        "layout": describe_layout(train.layout),
         "names_digest": _digest(train.names),
         "sorted_names_digest": _digest(sorted(train.names)),
         "labels_digest": hashlib.sha256(np.ascontiguousarray(train.y).tobytes()).hexdigest(),
         "subjects_digest": hashlib.sha256(np.asarray(train.ids.get("subject", ())).tobytes()).hexdigest(),
         "fingerprint": train.fingerprint,
+    }
+
+
+def describe_layout(layout: Layout) -> dict[str, Any]:
+    """A layout as data.json holds it; `layout_of` reads it."""
+    return {
+        "name": layout.name,
+        "joints": layout.joints,
+        "parents": layout.parents,
+        "pairs": layout.pairs,
+        "centre": layout.centre,
+        "shoulders": layout.shoulders,
     }
 
 

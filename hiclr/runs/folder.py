@@ -29,10 +29,11 @@ from hiclr.runs import owner
 from hiclr.runs.checkpoints import SLOTS, Checkpoints
 from hiclr.runs.differences import data_differences, differences
 from hiclr.runs.environment import environment
+from hiclr.runs.export import FORMAT, read_weights, write_export
 from hiclr.runs.rows import Row
 from hiclr.runs.writing import json_bytes, plain, read_json, write_json
 
-__all__ = ["Run", "load_run", "open_run", "watch"]
+__all__ = ["Exported", "Run", "load_run", "open_run", "watch"]
 
 _FREE = ("device", "knn_every", "save_minutes")  # settings that change no weight: they may differ when a run goes on
 _EXACT = ("torch", "numpy", "threads", "device", "machine", "ranks")  # other values: the same up to rounding only
@@ -135,6 +136,41 @@ class Run:
         latest = self.latest()
         return latest is not None and latest[1] >= int(self.config.get("epochs", math.inf))
 
+    def export(self, folder: Path | str, licence: str | None = None) -> Path:
+        """Write the newest weights, what they are and a model card into a folder to pass on; `hiclr.load` reads it.
+
+        Args:
+            folder: new, empty, or an earlier export, which is written over.
+            licence: of the data, for the card.
+
+        Returns:
+            The folder.
+
+        Raises:
+            InputError: no checkpoint yet, or a folder that holds something else.
+        """
+        latest = self.latest()
+        if latest is None:
+            raise InputError(f"{self.path} holds no checkpoint yet; pretrain first.")
+        write_export(Path(folder), latest[0]["model"], self._description(latest[1], licence))
+        return Path(folder)
+
+    def _description(self, epoch: int, licence: str | None) -> dict[str, Any]:
+        rows = [row for row in self.metrics() if row["epoch"] <= epoch]
+        watched = [row for row in rows if row.get("knn_1") is not None]
+        metrics = {"last": rows[-1] if rows else None, "best": max(watched, key=lambda row: row["knn_1"], default=None)}
+        results = [read_json(path) for path in sorted(self.path.glob("results*.json"))]
+        return {
+            "run": self.path.resolve().name,
+            "settings": {key: value for key, value in self.config.items() if key != "device"},
+            "data": self.data,
+            "environment": self.environment,
+            "epoch": epoch,
+            "metrics": metrics,
+            "evaluation": [result for result in results if result.get("epoch") == epoch and "data" in result],
+            "licence": licence,
+        }
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Be the only writer: `owned`."""
@@ -176,6 +212,58 @@ class Run:
         return f"<b>Run</b> {html.escape(self.path.name)}<table>{cells}</table>"
 
 
+class Exported(Run):
+    """An exported model in the place of a run: to encode and to evaluate with, never to train.
+
+    Its newest weights are the only ones, its metrics the last row.
+    """
+
+    description: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: Path, description: dict[str, Any]) -> "Exported":
+        """The folder with this config.json."""
+        try:
+            model = cls(folder, dict(description["settings"]), description["data"], description["environment"])
+            model.description = description
+            model.description["epoch"] = int(description["epoch"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{folder / 'config.json'} is incomplete ({error!r}). Export the model again.") from error
+        return model
+
+    def latest(self) -> tuple[dict[str, Any], int]:
+        """({"model": weights}, epoch).
+
+        Raises:
+            InputError: the weights are damaged or not those that config.json was written for.
+        """
+        return {"model": read_weights(self.path, self.description)}, self.description["epoch"]
+
+    def metrics(self) -> list[Row]:
+        """The last row of the run, where there was one."""
+        last = self.description.get("metrics", {}).get("last")
+        return [last] if last else []
+
+    def writer(self) -> str | None:
+        """Nobody."""
+        return None
+
+    def _description(self, epoch: int, licence: str | None) -> dict[str, Any]:
+        own = super()._description(epoch, licence or self.description.get("licence"))
+        names = [key for key in ("run", "metrics", "origin") if key in self.description]
+        kept: dict[str, Any] = {key: self.description[key] for key in names}
+        return {**own, **kept, "evaluation": own["evaluation"] or self.description.get("evaluation")}
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Never: nothing is trained here."""
+        self._must_hold()
+        yield
+
+    def _must_hold(self) -> None:
+        raise InputError(f"{self.path} is an exported model: nothing is trained in it. Choose another run folder.")
+
+
 def _drop_torn_line(path: Path) -> None:
     """Cut what a crash left after the last line end: the one exception to append-only, and no whole row."""
     if not path.exists():
@@ -210,6 +298,8 @@ def open_run(path: Path | str, config: Mapping[str, Any], data: Mapping[str, Any
     if not (folder / "config.json").exists():
         return _create(folder, settings, described, now)
     run = load_run(folder)
+    if isinstance(run, Exported):
+        run._must_hold()
     changed = differences(run.config, settings, _FREE)
     if changed:
         raise InputError(
@@ -252,7 +342,7 @@ def _compare_environment(run: Run, now: dict[str, Any]) -> None:
 
 
 def load_run(path: Path | str) -> Run:
-    """An existing run, to read.
+    """An existing run, to read; or an exported model, see `Exported`.
 
     Raises:
         InputError: the folder is no run, or one of its files cannot be read.
@@ -263,7 +353,7 @@ def load_run(path: Path | str) -> Run:
         raise InputError(f"{folder} {what}; a run is the folder that `hiclr pretrain --out` made.")
     parts = {name: folder / f"{name}.json" for name in ("config", "data", "environment")}
     config, data, env = ({} if not file.exists() else read_json(file) for file in parts.values())
-    return Run(folder, config, data, env)
+    return Exported.open(folder, config) if config.get("format") == FORMAT else Run(folder, config, data, env)
 
 
 def watch(path: Path | str, seconds: float = 2.0) -> Iterator[list[Row]]:
@@ -282,6 +372,8 @@ def watch(path: Path | str, seconds: float = 2.0) -> Iterator[list[Row]]:
         InputError: the folder is no run.
     """
     run, shown = load_run(path), -1
+    if isinstance(run, Exported):
+        run._must_hold()
     while True:
         writing = run.writer() is not None  # asked first, so that a last row is not missed
         rows = run.metrics()
