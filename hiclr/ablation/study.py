@@ -19,7 +19,7 @@ from hiclr.ablation.grid import Grid
 from hiclr.datasets import SkeletonSet
 from hiclr.errors import InputError
 from hiclr.evaluation import results_path
-from hiclr.pretraining import PretrainConfig, build_networks, describe, views_of
+from hiclr.pretraining import PretrainConfig, check_trainable, describe
 from hiclr.runs import Row, load_run, write_atomically, write_json
 from hiclr.runs.differences import data_differences, differences
 from hiclr.runs.writing import json_bytes, plain, read_json
@@ -77,8 +77,7 @@ class Study:
         self.train, test = clips.split(split)
         for variant in grid.variants:
             try:
-                views_of(variant.config, clips.layout)
-                build_networks(variant.config, clips.layout)
+                check_trainable(variant.config, self.train)
             except InputError as error:
                 raise InputError(f"Variant {variant.name!r}: {error}") from error
         self.data = {

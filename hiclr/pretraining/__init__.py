@@ -5,6 +5,7 @@ from hiclr.pretraining.loop import pretrain
 from hiclr.pretraining.model import (
     build_model,
     build_networks,
+    check_trainable,
     coordinate_scale,
     describe,
     layout_of,
@@ -22,6 +23,7 @@ __all__ = [
     "batch_size",
     "build_model",
     "build_networks",
+    "check_trainable",
     "coordinate_scale",
     "derive",
     "describe",

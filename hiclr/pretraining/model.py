@@ -27,6 +27,7 @@ from hiclr.skeleton import LAYOUTS, Layout
 __all__ = [
     "build_model",
     "build_networks",
+    "check_trainable",
     "coordinate_scale",
     "describe",
     "describe_layout",
@@ -175,7 +176,7 @@ def prepare_run(path: Path | str, config: PretrainConfig, train: SkeletonSet) ->
         InputError: settings that cannot be trained with on these clips (before the folder is made), or the folder
             holds a run with other settings or other data; see `open_run`.
     """
-    _check_trainable(config, train)
+    check_trainable(config, train)
     if not (Path(path) / "config.json").exists():
         _warn_of_faults(train)
     device = pick_device(config.device, quiet=True)
@@ -204,8 +205,12 @@ def _warn_of_faults(train: SkeletonSet) -> None:
             _say.warning("%s%s (%s). `hiclr doctor` says more.", of, fault["what"], fault["do"])
 
 
-def _check_trainable(config: PretrainConfig, train: SkeletonSet) -> None:
-    """What would only be found out once training begins."""
+def check_trainable(config: PretrainConfig, train: SkeletonSet) -> None:
+    """Refuse what would only be found out once training begins.
+
+    Raises:
+        InputError: views that cannot be made, edges to drop in an encoder without any, or fewer than two clips.
+    """
     views, model = views_of(config, train.layout), build_model(config, train.layout)
     if model.uses_views and "edges" in views.within and getattr(model.encoder, "edge_maps", None) is None:
         raise InputError(
