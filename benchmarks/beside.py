@@ -62,6 +62,7 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--clips", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     x = clips(given.clips, 1)
     found: dict[str, list[float]] = {
@@ -93,7 +94,7 @@ def main() -> int:
     said = {"linear, released": f"{EPOCHS} x a measured epoch over the train clips + {TESTS} x a measured test"}
     answer = {"settings": {"batch": given.batch, "clips": given.clips, "rounds": given.rounds}, "rows": rows,
               "computed": said, "machine": environment("cpu"), "load": os.getloadavg()[0]}  # fmt: skip
-    RESULTS.write_text(json.dumps(answer, indent=1) + "\n", encoding="utf-8")
+    given.out.write_text(json.dumps(answer, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

@@ -104,6 +104,7 @@ def main() -> int:
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--one", choices=list(WAYS), help=argparse.SUPPRESS)
     parser.add_argument("--clips", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     if given.one is not None:
         with tempfile.TemporaryDirectory() as folder:
@@ -117,7 +118,7 @@ def main() -> int:
             faster = row.get("times_faster_than_released")
             print(f"{persons} of 2 persons, {way:<24}{row['median_s']:>8.2f} s a step{row['peak_mb']:>8} MB"
                   + ("" if faster is None else f"{faster:>8.2f} times"), flush=True)  # fmt: skip
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        given.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

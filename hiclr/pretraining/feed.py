@@ -40,8 +40,12 @@ class Feed:
         size = 4 * count * coordinates * (preprocess.frames or frames) * joints * persons
         self._kept: Tensor | None = None
         if size < _room(device) if resident is None else resident:
-            chunks = torch.split(torch.arange(count), _CHUNK)
-            self._kept = torch.cat([self._read(chunk) for chunk in chunks])
+            first, *others = torch.split(torch.arange(count), _CHUNK)
+            read = self._read(first)
+            self._kept = read.new_empty((count, *read.shape[1:]))  # not in pieces that are put together: twice as much
+            self._kept[first] = read
+            for chunk in others:
+                self._kept[chunk] = self._read(chunk)
 
     def batch(self, indices: Tensor) -> Tensor:
         """(n,) int64 on the CPU -> (n, 3, T, V, M) on the device.
