@@ -1014,6 +1014,18 @@ def test_a_saved_page_plays_from_a_file(browser: Any, tmp_path: Path):
 
 
 @pytest.mark.browser
+def test_the_scene_stands_still_while_time_goes(mount: Any):
+    clip = standing()
+    clip[:, [0, 1, 5, 6, 7]] = 0  # nobody is there at first and in the end
+    page = mount("player", still(clip, 2 * clip))
+    pictures = {}
+    for frame in (0, 3, 7):
+        page.locator(".sk-scrub").fill(str(frame))
+        pictures[frame] = checksum(page)
+    assert pictures[0] == pictures[7] != pictures[3]
+
+
+@pytest.mark.browser
 def test_scrubbing_and_speed(mount: Any):
     page = mount("player", still())
     page.locator(".sk-scrub").fill("5")
