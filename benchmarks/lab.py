@@ -62,8 +62,8 @@ def free_port() -> int:
 
 def own_folders(home: Path) -> dict[str, str]:
     """An environment in which Jupyter touches nothing of the user's."""
-    places = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
-    places += ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")
+    jupyter = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+    places = (*jupyter, "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")
     folders = {name: str(home / name.lower()) for name in places}
     for plugin, values in SETTINGS.items():
         path = Path(folders["JUPYTERLAB_SETTINGS_DIR"], "@jupyterlab", f"{plugin}.jupyterlab-settings")
@@ -141,7 +141,7 @@ def jupyter_lab(home: Path) -> Iterator[Lab]:
 
 
 def write_notebook(path: Path, *sources: str) -> None:
-    cells = [
+    cells: list[dict[str, Any]] = [
         {"cell_type": "code", "id": f"c{i}", "metadata": {}, "execution_count": None, "outputs": [], "source": source}
         for i, source in enumerate(sources)
     ]
