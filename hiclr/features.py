@@ -19,7 +19,7 @@ from hiclr.augmentations import Params
 from hiclr.datasets.base import Ids, SkeletonSet
 from hiclr.datasets.preprocessing import Preprocess
 from hiclr.datasets.streams import to_stream
-from hiclr.encoders import encode_view, load_weights
+from hiclr.encoders import encode_view, load_weights, own_source
 from hiclr.errors import InputError
 from hiclr.pretraining.arithmetic import arithmetic
 from hiclr.pretraining.config import PretrainConfig
@@ -290,6 +290,7 @@ def _cached(
         "preprocess": asdict(preprocess_of(config)),
         "stream": config.stream,
         "persons": config.persons,
+        "own": own_source(config.encoder),
         "view": None if view is None else [views_of(config, clips.layout).code(), view, config.seed, mask_value],
         "code": code_digest(),
     }

@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 
 from hiclr.commands.answer import Answer, tell
 from hiclr.datasets import open_set
+from hiclr.encoders import use_encoder
 from hiclr.errors import InputError
 from hiclr.evaluation import DEFAULT, NOT_KEPT, evaluate, results_path, table
 from hiclr.features import features
@@ -31,6 +32,8 @@ class Evaluate:
     knn-projection, retrieval, few-shot, one-shot, calibration; or all, where what does not fit the set is a note."""
     split: str | None = None
     """Which train and test part of the set, cross-subject say; its first protocol when left out."""
+    encoder: str | None = None
+    """package.module:Name, where the run has an encoder of your own: the setting that pretrain got. Its code is run."""
     device: str = "auto"
     """auto (the GPU where there is one), cpu, cuda, cuda:1, mps."""
     json: bool = False
@@ -38,6 +41,8 @@ class Evaluate:
 
     def __post_init__(self) -> None:
         check_device(self.device)  # a name that is none is wrong usage
+        if self.encoder is not None:
+            use_encoder(self.encoder)
 
     def run(self) -> Answer:
         """Measure; the answer is also kept in the run folder."""
@@ -59,6 +64,8 @@ class Embed:
     """A set of the run's joints: npz, folder, or the word synthetic."""
     out: Path
     """The npz to write: an (N, D) array for each view, y, names, classes, and test where the set has a test part."""
+    encoder: str | None = None
+    """package.module:Name, where the run has an encoder of your own: the setting that pretrain got. Its code is run."""
     device: str = "auto"
     """auto (the GPU where there is one), cpu, cuda, cuda:1, mps."""
     json: bool = False
@@ -66,6 +73,8 @@ class Embed:
 
     def __post_init__(self) -> None:
         check_device(self.device)  # a name that is none is wrong usage
+        if self.encoder is not None:
+            use_encoder(self.encoder)
 
     def run(self) -> Answer:
         """Encode and write."""

@@ -9,6 +9,7 @@ import tyro
 from hiclr.commands.answer import Answer, tell
 from hiclr.datasets import SkeletonSet, open_set
 from hiclr.datasets.wording import counted, duration
+from hiclr.encoders import use_encoder
 from hiclr.pretraining import PRESETS, PretrainConfig, prepare_run, pretrain
 from hiclr.pretraining.model import views_of
 from hiclr.runs import Row, Run, check_device, loss_terms
@@ -43,6 +44,8 @@ class Pretrain:
     def __post_init__(self) -> None:
         # wrong usage whatever the data are: not found out after minutes of reading
         views_of(self.config, NTU_25)
+        if ":" in self.config.encoder:
+            use_encoder(self.config.encoder)
         check_device(self.config.device)
 
     def run(self) -> Answer:

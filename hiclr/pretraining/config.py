@@ -1,6 +1,7 @@
 """`PretrainConfig`: every setting of a pretraining run, and the two presets."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -11,6 +12,9 @@ from hiclr.errors import InputError
 from hiclr.losses import Direction, Distance
 
 __all__ = ["PRESETS", "PretrainConfig"]
+
+
+Encoder = Literal["stgcn", "dsta", "tcn", "bigru"]
 
 
 @dataclass(frozen=True)
@@ -61,10 +65,12 @@ class PretrainConfig:
     """Which centre joint moves to the origin: the main person's in each frame or in the first one, or each person's."""
     turn: Turn = "frame"
     """Which shoulders are laid along x: the main person's in the first frame, or each person's in each frame."""
-    encoder: Literal["stgcn", "dsta", "tcn"] = "stgcn"
-    """ST-GCN, the paper's Transformer (DSTA), or a light convolution over time alone (TCN) for small sets."""
+    encoder: Encoder | str = "stgcn"
+    """ST-GCN, the paper's Transformer (DSTA), a light convolution over time alone (TCN) for small sets, a recurrent
+    network (BiGRU), or package.module:Name, a class of your own that is called with the layout."""
     channels: int = 16
-    """Channels of the encoder's first layers (ST-GCN and DSTA double them twice); the paper's DSTA has 32."""
+    """Channels of the encoder's first layers (ST-GCN and DSTA double them twice; the paper's DSTA has 32), or units of
+    each direction of the BiGRU (CMD's has 1024, and 2048 features)."""
     features: int = 256
     """Width of the features that the encoder gives."""
     dropout: float = 0.5
@@ -193,6 +199,9 @@ class PretrainConfig:
             self._check(name, getattr(self, name) is None or getattr(self, name) >= 1, "at least 1, or None")
         for name, choices in _CHOICES.items():
             self._check(name, getattr(self, name) in choices, f"one of {', '.join(choices)}")
+        known = get_args(Encoder)
+        good = self.encoder in known or re.fullmatch(r"[^:\s]+:[^:\s]+", self.encoder) is not None
+        self._check("encoder", good, f"one of {', '.join(known)}, or package.module:Name of your own")
         self._check("strong_keys", 0 <= self.strong_keys <= 1, "within [0, 1]")
         weights = self.branch_weights
         fits = weights is None or (len(weights) == self.branches - 1 and min(weights, default=0) >= 0)

@@ -14,7 +14,7 @@ from hiclr.augmentations import RECIPES, GrowingViews, arrange
 from hiclr.datasets.base import SkeletonSet
 from hiclr.datasets.doctor import diagnose_set
 from hiclr.datasets.preprocessing import Preprocess
-from hiclr.encoders import DSTA, STGCN, TCN, SkeletonEncoder, projection_head
+from hiclr.encoders import DSTA, STGCN, TCN, BiGRU, own_encoder, projection_head
 from hiclr.errors import InputError
 from hiclr.pretraining.config import PretrainConfig
 from hiclr.pretraining.feed import watch_split
@@ -47,25 +47,35 @@ def preprocess_of(config: PretrainConfig) -> Preprocess:
     return Preprocess(frames=config.frames, centre=config.centre, turn=config.turn)
 
 
-_ENCODERS: dict[str, type[STGCN | DSTA | TCN]] = {"stgcn": STGCN, "dsta": DSTA, "tcn": TCN}
+_ENCODERS: dict[str, type[STGCN | DSTA | TCN | BiGRU]] = {"stgcn": STGCN, "dsta": DSTA, "tcn": TCN, "bigru": BiGRU}
 
 
-def build_networks(config: PretrainConfig, layout: Layout) -> tuple[SkeletonEncoder, nn.Sequential]:
-    """Encoder and projection head with the run's own initial weights; torch's global generator is left as it was."""
+def build_networks(config: PretrainConfig, layout: Layout) -> tuple[nn.Module, nn.Sequential]:
+    """Encoder and projection head with the run's own initial weights; torch's global generator is left as it was.
+
+    Raises:
+        InputError: sizes that no encoder can have, or an encoder of one's own that is not known; see `use_encoder`.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(config.seed, "weights").initial_seed())
-        encoder = _ENCODERS[config.encoder](
-            layout,
-            channels=config.channels,
-            features=config.features,
-            dropout=config.dropout,
-            persons=config.persons,
-            init=config.init,
-        )
+        encoder = _encoder(config, layout)
         head = projection_head(
             config.features, config.features, config.projection, norm=config.projection_norm, init=config.init
         )
     return encoder, head
+
+
+def _encoder(config: PretrainConfig, layout: Layout) -> nn.Module:
+    if config.encoder not in _ENCODERS:
+        return own_encoder(config.encoder, layout, config.features, config.frames)
+    return _ENCODERS[config.encoder](
+        layout,
+        channels=config.channels,
+        features=config.features,
+        dropout=config.dropout,
+        persons=config.persons,
+        init=config.init,
+    )
 
 
 def build_model(config: PretrainConfig, layout: Layout, clips: int | None = None) -> Method:
