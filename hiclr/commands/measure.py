@@ -12,7 +12,7 @@ from hiclr.commands.answer import Answer, tell
 from hiclr.datasets import open_set
 from hiclr.encoders import use_encoder
 from hiclr.errors import InputError
-from hiclr.evaluation import DEFAULT, NOT_KEPT, evaluate, results_path, table
+from hiclr.evaluation import DEFAULT, NOT_KEPT, TRANSFER, evaluate, results_path, table
 from hiclr.features import features
 from hiclr.runs import check_device, load_run, write_atomically
 
@@ -29,7 +29,9 @@ class Evaluate:
     """A set with a train and a test part: npz, folder, or the word synthetic."""
     protocol: str = ",".join(DEFAULT)
     """What to measure, separated by commas: linear, knn, linear-hiclr, linear-actclr, linear-mamp, linear-sgd,
-    knn-projection, retrieval, few-shot, one-shot, calibration; or all, where what does not fit the set is a note."""
+    knn-projection, retrieval, few-shot, one-shot, calibration; or all of these, where what does not fit the set is a
+    note. By name alone, for each takes long and says how long: robustness, finetune, semi (1, 5 and 10 % of the
+    labels), transfer (--data is another set, of any layout that has the encoder's joints)."""
     split: str | None = None
     """Which train and test part of the set, cross-subject say; its first protocol when left out."""
     encoder: str | None = None
@@ -48,9 +50,9 @@ class Evaluate:
         """Measure; the answer is also kept in the run folder."""
         protocols = [name.strip() for name in self.protocol.split(",") if name.strip()]
         run, clips = load_run(self.run_folder), open_set(str(self.data))
-        result = evaluate(run, clips, protocols, self.split, self.device)
+        result = evaluate(run, clips, protocols, self.split, self.device, tell)
         if not any(note.startswith(NOT_KEPT) for note in result["notes"]):
-            tell(f"Kept as {results_path(run, clips, self.split)}.")
+            tell(f"Kept as {results_path(run, clips, self.split, TRANSFER in protocols)}.")
         return Answer(result, table(result))
 
 

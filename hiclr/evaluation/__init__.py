@@ -12,9 +12,11 @@ from hiclr.evaluation.holdout import Holdout, hold_out
 from hiclr.evaluation.knn import knn_accuracy, knn_predict, knn_predictions, nearest
 from hiclr.evaluation.labels import RULES, Labelled, draw_labels
 from hiclr.evaluation.linear import class_scores, converged, linear_probe, rank_classes, top_k_accuracy
+from hiclr.evaluation.longer import LONGER, TRANSFER, how_long
 from hiclr.evaluation.predictions import Predictions, compare, load_predictions
 from hiclr.evaluation.probes import ACTCLR, HICLR, MAMP, Probe, ProbeConfig, choose_rate, sgd_probe
 from hiclr.evaluation.protocols import DEFAULT, PROTOCOLS, Outcome, Part
+from hiclr.evaluation.published import BENCHMARKS, PUBLISHED, PublishedValue, benchmark_of, expected
 from hiclr.evaluation.report import ALL, NOT_KEPT, evaluate, measure, predictions_path, results_path
 from hiclr.evaluation.retrieval import Retrieval, few_shot, ntu_one_shot, one_shot, retrieve
 from hiclr.evaluation.robustness import measure_robustness, pool_robustness, robustness_text
@@ -32,20 +34,24 @@ from hiclr.evaluation.statistics import (
     paired,
 )
 from hiclr.evaluation.supervised import RECIPES, FinetuneConfig
-from hiclr.evaluation.text import table
+from hiclr.evaluation.text import expected_text, table
 from hiclr.evaluation.transfer import JointMap, carry, map_joints, transfer_to
 
 __all__ = [
     "ACTCLR",
     "ALL",
+    "BENCHMARKS",
     "CORRUPTIONS",
     "DEFAULT",
     "HICLR",
+    "LONGER",
     "MAMP",
     "NOT_KEPT",
     "PROTOCOLS",
+    "PUBLISHED",
     "RECIPES",
     "RULES",
+    "TRANSFER",
     "Branches",
     "Corruption",
     "Embedding",
@@ -60,11 +66,13 @@ __all__ = [
     "Predictions",
     "Probe",
     "ProbeConfig",
+    "PublishedValue",
     "Reliability",
     "Retrieval",
     "Scores",
     "Seen",
     "adaptive_reliability",
+    "benchmark_of",
     "body_parts",
     "bone_change",
     "bootstrap",
@@ -84,6 +92,8 @@ __all__ = [
     "drop_frames",
     "evaluate",
     "evaluate_fusion",
+    "expected",
+    "expected_text",
     "few_shot",
     "fine_tune",
     "finetune_text",
@@ -92,6 +102,7 @@ __all__ = [
     "fusion_table",
     "group_accuracy",
     "hold_out",
+    "how_long",
     "interval",
     "knn_accuracy",
     "knn_predict",

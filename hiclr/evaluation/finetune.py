@@ -23,7 +23,7 @@ from hiclr.pretraining import PretrainConfig, progress
 from hiclr.runs import Run, write_atomically
 from hiclr.runs.writing import json_bytes
 
-__all__ = ["FOLDER", "fine_tune", "finetune_text", "semi_supervised"]
+__all__ = ["DRAWS", "FOLDER", "SHARES", "choose_recipe", "fine_tune", "finetune_text", "semi_supervised"]
 
 _say = logging.getLogger(__name__)
 
@@ -33,7 +33,10 @@ FOLDER = "finetuned"
 LARGE = 10_000
 """From this many training clips on, the published settings are taken where none are named."""
 
-_SHARES = (0.01, 0.05, 0.1)
+SHARES = (0.01, 0.05, 0.1)
+"""Of labelled clips, where none are named."""
+
+DRAWS = 5
 
 
 def fine_tune(
@@ -71,7 +74,7 @@ def fine_tune(
         Stopped: interrupted; see above.
     """
     work = _Work(run, clips, split, device)
-    config, name = _recipe(recipe, len(work.train), "hiclr")
+    config, name = choose_recipe(recipe, len(work.train), "hiclr")
     jobs = [(work.everything, replace(config, seed=seed)) for seed in seeds]
     return {
         **work.about(),
@@ -85,9 +88,9 @@ def fine_tune(
 def semi_supervised(
     run: Run,
     clips: SkeletonSet,
-    shares: Sequence[float] = _SHARES,
+    shares: Sequence[float] = SHARES,
     rule: str = "cmd",
-    draws: int = 5,
+    draws: int = DRAWS,
     recipe: str | FinetuneConfig | None = None,
     split: str | None = None,
     scratch: bool = True,
@@ -122,7 +125,7 @@ def semi_supervised(
     work = _Work(run, clips, split, device)
     y = clips.y[work.train]
     labelled = {share: [draw_labels(y, share, rule, seed) for seed in range(draws)] for share in shares}
-    config, name = _recipe(recipe, len(work.train), rule)
+    config, name = choose_recipe(recipe, len(work.train), rule)
     found, notes = {}, work.notes(config)
     for share, drawn in labelled.items():
         jobs = [(one.indices, replace(config, seed=seed)) for seed, one in enumerate(drawn)]
@@ -139,8 +142,8 @@ def semi_supervised(
     }
 
 
-def _recipe(recipe: str | FinetuneConfig | None, clips: int, published: str) -> tuple[FinetuneConfig, str]:
-    """Settings and their name."""
+def choose_recipe(recipe: str | FinetuneConfig | None, clips: int, published: str) -> tuple[FinetuneConfig, str]:
+    """Settings and their name; where none are named, the published ones from `LARGE` training clips on."""
     if isinstance(recipe, FinetuneConfig):
         return recipe, next((name for name, known in RECIPES.items() if known == recipe), "own")
     name = (published if clips >= LARGE else "small") if recipe is None else recipe

@@ -1,8 +1,9 @@
 """One evaluation of a run: every protocol, its floors, and what the numbers are of."""
 
 import json
+import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,23 @@ from hiclr.datasets import SkeletonSet
 from hiclr.datasets.base import Ids
 from hiclr.errors import InputError
 from hiclr.evaluation.floors import chance, random_features, raw_nearest
+from hiclr.evaluation.longer import LONGER, TRANSFER, carried, how_long
 from hiclr.evaluation.predictions import Predictions, load_predictions
 from hiclr.evaluation.protocols import DEFAULT, KNN, PROTOCOLS, Outcome, Part
+from hiclr.evaluation.published import benchmark_of, expected
 from hiclr.evaluation.rows import bounds_of, percents, rows_of, statistics_of
 from hiclr.features import CLEAN, features, load_projection
 from hiclr.runs import Run, environment, write_json
 
-__all__ = ["ALL", "NOT_KEPT", "evaluate", "measure", "predictions_path", "reading_notes", "results_path"]
+__all__ = ["ALL", "NOT_KEPT", "evaluate", "measure", "predictions_beside", "predictions_path", "reading_notes",
+           "results_path"]  # fmt: skip
 
 NOT_KEPT = "This answer is not kept in the run folder"
 ALL = "all"
-"""Instead of the names of protocols: every one; what cannot be measured on these clips is a note."""
+"""Instead of the names of protocols: every one on frozen features; what cannot be measured on these clips is a note.
+Those of `LONGER` are named one by one."""
+
+_log = logging.getLogger(__name__)
 
 _SAME = ("epoch", "seed", "fingerprint", "protocol", "data")  # equal: the same encoder on the same clips
 _FLOORS = {
@@ -39,6 +46,7 @@ def evaluate(
     protocols: Sequence[str] = DEFAULT,
     split: str | None = None,
     device: str = "auto",
+    say: Callable[[str], None] = _log.info,
 ) -> dict[str, Any]:
     """Evaluate the run's frozen encoder on clean clips, with the same probes on its untrained weights, and keep the
     answer in the run folder: see `results_path` and `predictions_path`. Measures of the same encoder and clips that
@@ -50,9 +58,11 @@ def evaluate(
     Args:
         run: the run.
         clips: a set with a train and a test part.
-        protocols: names out of `PROTOCOLS`, or "all": then what cannot be measured here is said in the notes.
+        protocols: names out of `PROTOCOLS` and `LONGER`, or "all" for those on frozen features: then what cannot be
+            measured here is said in the notes. With "transfer" the clips may have another layout than the run.
         split: the set's protocol, "cross-subject" say; its first when left out.
         device: where features are computed that are not in the run's cache.
+        say: is told how long a protocol of `LONGER` takes, before it starts.
 
     Returns:
         Plain values for JSON, accuracies in % with two decimals:
@@ -63,13 +73,14 @@ def evaluate(
         "mean_class", "per_class", "per_subject"), "seconds" of each protocol, "rows" (one for each figure, each saying
         all that it is of: see `hiclr.evaluation.rows`), "run", "epoch", "epochs", "seed", "stream", "source",
         "fingerprint" of the clips, "synthetic", "protocol" (the split), "time", "environment", "notes" (sentences that
-        a reader must know).
+        a reader must know), and on a public benchmark "expected": see `hiclr.evaluation.published.expected`.
 
     Raises:
         InputError: an unknown protocol, no test part, other joints than the run's, nothing trained yet, or a protocol
             that was asked for by name and cannot be measured on these clips.
     """
     names = _known(protocols)
+    given, clips = clips, carried(run, clips) if TRANSFER in names else clips
     train, test = clips.split_indices(split)
     latest = run.latest()
     if latest is None:
@@ -84,7 +95,9 @@ def evaluate(
         return part(features(run, clips, views=(CLEAN,), encoder=load_projection(run), device=device)[CLEAN])
 
     encoded = part(features(run, clips, views=(CLEAN,), device=device)[CLEAN], projected=projected)
-    found, seconds = measure(encoded, names, notes, skip=ALL in protocols)
+    found, seconds = measure(encoded, [name for name in names if name in PROTOCOLS], notes, skip=ALL in protocols)
+    for name in [name for name in names if name in LONGER]:
+        found[name], seconds[name] = _measure_longer(name, run, given, split, device, notes, say)
     baseline, floors_s = _floors(run, clips, train, test, [name for name in names if name in found], device)
     outcomes = found | {"baseline": Outcome(baseline)}
     result = {
@@ -109,11 +122,14 @@ def evaluate(
         "seconds": seconds | {"baseline": floors_s},
     }
     result["rows"] = [row for name, one in outcomes.items() for row in rows_of(result, name, one)]
-    path = results_path(run, clips, split)
+    path = results_path(run, clips, split, moved=TRANSFER in names)
     result = _with_earlier(path, result)
+    benchmark = benchmark_of(clips, split)
+    if benchmark is not None:
+        result["expected"] = expected(result, run.config, benchmark)
     try:
         write_json(path, result)
-        _keep_predictions(predictions_path(run, clips, split), encoded, found, result)
+        _keep_predictions(predictions_beside(path), encoded, found, result)
     except InputError as error:  # a full disk, or somebody else's run: the answer is what was asked for
         result["notes"] = [*result["notes"], f"{NOT_KEPT}: {error}"]
     return result
@@ -150,6 +166,21 @@ def measure(
     return found, seconds
 
 
+def _measure_longer(
+    name: str,
+    run: Run,
+    clips: SkeletonSet,
+    split: str | None,
+    device: str,
+    notes: list[str],
+    say: Callable[[str], None],
+) -> tuple[Outcome, float]:
+    """One protocol of `LONGER`, and the seconds that it took; how long it takes is said first."""
+    say(how_long(name, run, clips, split, device))
+    start = time.perf_counter()
+    return LONGER[name].measure(run, clips, split, device, notes), round(time.perf_counter() - start, 3)
+
+
 def _part(x: NDArray[np.float32], clips: SkeletonSet, train: Ids, test: Ids, **more: Any) -> Part:
     who = clips.ids.get("subject")
     return Part(
@@ -180,17 +211,26 @@ def _floors(
     return floors, round(time.perf_counter() - start, 3)
 
 
-def results_path(run: Run, clips: SkeletonSet, split: str | None = None) -> Path:
-    """Where `evaluate` keeps its answer: results.json for the set's first split, results.<split>.json for another."""
-    if split is None or split == clips.protocol:
-        return run.path / "results.json"
-    return run.path / f"results.{''.join(sign if sign.isalnum() or sign in '-_' else '_' for sign in split)}.json"
+def results_path(run: Run, clips: SkeletonSet, split: str | None = None, moved: bool = False) -> Path:
+    """Where `evaluate` keeps its answer: results.json for the set's first split, results.<split>.json for another.
+
+    With `moved` it is that of a transfer: results.transfer.json or results.transfer-<split>.json, so that it does not
+    take the place of what was measured on the run's own set.
+    """
+    own = None if split is None or split == clips.protocol else split
+    words = [word for word in (TRANSFER if moved else None, own) if word is not None]
+    name = "-".join("".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in word) for word in words)
+    return run.path / (f"results.{name}.json" if name else "results.json")
 
 
-def predictions_path(run: Run, clips: SkeletonSet, split: str | None = None) -> Path:
+def predictions_path(run: Run, clips: SkeletonSet, split: str | None = None, moved: bool = False) -> Path:
     """Where `evaluate` keeps what was predicted for each test clip: predictions.npz, or predictions.<split>.npz."""
-    place = results_path(run, clips, split)
-    return place.with_name("predictions" + place.name.removeprefix("results").removesuffix(".json") + ".npz")
+    return predictions_beside(results_path(run, clips, split, moved))
+
+
+def predictions_beside(results: Path) -> Path:
+    """The file of predictions that belongs to a file of results."""
+    return results.with_name("predictions" + results.name.removeprefix("results").removesuffix(".json") + ".npz")
 
 
 def _with_earlier(path: Path, result: dict[str, Any]) -> dict[str, Any]:
@@ -200,7 +240,7 @@ def _with_earlier(path: Path, result: dict[str, Any]) -> dict[str, Any]:
         same = all(earlier.get(key) == result[key] for key in _SAME)
     except (OSError, ValueError, AttributeError):
         return result
-    kept = [name for name in PROTOCOLS if same and name in earlier and name not in result]
+    kept = [name for name in (*PROTOCOLS, *LONGER) if same and name in earlier and name not in result]
     if not kept:
         return result
     merged = {**result, **{name: earlier[name] for name in kept}}
@@ -230,13 +270,15 @@ def _keep_predictions(path: Path, part: Part, found: Mapping[str, Outcome], resu
 
 
 def _known(protocols: Sequence[str]) -> tuple[str, ...]:
-    unknown = [name for name in protocols if name not in PROTOCOLS and name != ALL]
+    unknown = [name for name in protocols if name not in PROTOCOLS and name not in LONGER and name != ALL]
     if unknown or not protocols:
         raise InputError(
             f"There is no protocol {', '.join(map(repr, unknown)) or '(none given)'}; there are: "
-            f"{', '.join(PROTOCOLS)}, or {ALL}. A split of the data, cross-subject say, is named with --split."
+            f"{', '.join((*PROTOCOLS, *LONGER))}, or {ALL}. A split of the data, cross-subject say, is named with "
+            "--split."
         )
-    return tuple(PROTOCOLS) if ALL in protocols else tuple(dict.fromkeys(protocols))
+    frozen = tuple(PROTOCOLS) if ALL in protocols else ()
+    return tuple(dict.fromkeys((*frozen, *(name for name in protocols if name != ALL))))
 
 
 def reading_notes(run: Run, clips: SkeletonSet, train: Ids, epoch: int) -> list[str]:

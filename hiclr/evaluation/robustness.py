@@ -22,7 +22,10 @@ from hiclr.pretraining import PretrainConfig, derive, preprocess_of, progress
 from hiclr.runs import Run
 from hiclr.skeleton import Layout
 
-__all__ = ["measure_robustness", "pool_robustness", "robustness_text"]
+__all__ = ["DRAWS", "measure_robustness", "passes", "pool_robustness", "possible_corruptions", "robustness_text"]
+
+DRAWS = 3
+"""Of each corruption that draws anything."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +47,7 @@ def measure_robustness(
     run: Run,
     clips: SkeletonSet,
     corruptions: Sequence[str] | None = None,
-    draws: int = 3,
+    draws: int = DRAWS,
     split: str | None = None,
     device: str = "auto",
 ) -> dict[str, Any]:
@@ -74,7 +77,7 @@ def measure_robustness(
             test part; other joints than the run's; nothing trained yet.
     """
     train, test = clips.split_indices(split)
-    kinds, notes = _possible(corruptions, clips, test)
+    kinds, notes = possible_corruptions(corruptions, clips, test)
     if draws < 1:
         raise InputError(f"draws must be at least 1; it is {draws}.")
     latest = run.latest()
@@ -84,7 +87,7 @@ def measure_robustness(
     if "yaw" in kinds and run.config.get("turn") != "none" and clips.layout.shoulders is not None:
         notes.append("This run turns clips by their shoulders, which undoes a camera that is turned to the side.")
     tested = _Tested(run, clips.subset(test), probe, right, device)
-    with progress(sum(_passes(kind, draws) for kind in kinds.values()), 0, unit="pass", delay=5) as bar:
+    with progress(sum(passes(kind, draws) for kind in kinds.values()), 0, unit="pass", delay=5) as bar:
         curves = {name: tested.curve(name, kind, draws, bar) for name, kind in kinds.items()}
     return {
         "run": run.path.resolve().name,
@@ -104,7 +107,7 @@ def measure_robustness(
     }
 
 
-def _possible(
+def possible_corruptions(
     names: Sequence[str] | None, clips: SkeletonSet, test: NDArray[np.int64]
 ) -> tuple[dict[str, Corruption], list[str]]:
     """The corruptions to look at, and why others are left out."""
@@ -133,7 +136,8 @@ def _with_second(clips: SkeletonSet) -> NDArray[np.bool_]:
     return np.asarray(torch.cat(found).numpy())
 
 
-def _passes(kind: Corruption, draws: int) -> int:
+def passes(kind: Corruption, draws: int) -> int:
+    """How often the test part is encoded for one corruption."""
     return len(kind.severities) * (draws if kind.drawn else 1)
 
 

@@ -119,6 +119,14 @@ fine-tuning (its code trains in eval mode: `fixed_norm`), CMD's and MAMP's scrip
 the run's weakest view, and MAMP's drop path, which these encoders do not have, is missing; its batch is ours."""
 
 
+def plan(config: FinetuneConfig, clips: int) -> tuple[int, int, int]:
+    """(clips of a step, passes of an epoch, steps of an epoch) on so many labelled clips."""
+    batch = min(config.batch_size, clips)
+    once = clips // batch
+    passes = math.ceil(config.least_steps / once)
+    return batch, passes, once * passes
+
+
 @dataclass(frozen=True)
 class Fit:
     """What one training with labels came to.
@@ -221,10 +229,7 @@ class _Training:
         self.data, self.config, self.stop = data, config, stop
         self.body, self.head = network
         self.labelled = torch.from_numpy(np.asarray(labelled))
-        self.batch = min(config.batch_size, len(labelled))
-        once = len(labelled) // self.batch
-        self.passes = math.ceil(config.least_steps / once)
-        self.steps = once * self.passes
+        self.batch, self.passes, self.steps = plan(config, len(labelled))
         self.optimiser = _optimiser(self.body, self.head, config)
         self.loss = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
 

@@ -42,7 +42,21 @@ def table(result: Mapping[str, Any]) -> str:
     lines += _further(result)
     lines += ["", f"%, with the 95 % interval of {count:,} test {'clip' if count == 1 else 'clips'}; one seed. "
               f"Majority class: {result['chance']['majority']:.2f} %."]  # fmt: skip
-    return "\n".join([*(line.rstrip() for line in lines), *(f"Note: {note}" for note in result["notes"])])
+    lines += [f"Note: {note}" for note in result["notes"]]
+    if "expected" in result:
+        lines += ["", expected_text(result["expected"])]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def expected_text(found: Mapping[str, Any]) -> str:
+    """What `expected` gives as text: published values, ours in a column of their own, reasons for a difference."""
+    lines = [f"Expected against got: {found['title']}, top-1 in % (a calibration error in %)", "",
+             f"{'protocol':<18}{'stream':<15}{'':<34}{'published':>9}{'ours':>9}  source"]  # fmt: skip
+    for row in found["rows"]:
+        published, ours = ("" if row[key] is None else f"{row[key]:.2f}" for key in ("published", "ours"))
+        cells = f"{row['protocol']:<18}{row['stream']:<15}{row['method']:<34}{published:>9}{ours:>9}"
+        lines.append(f"{cells}  {row['source']}")
+    return "\n".join([*lines, "", "Why ours may differ", *(f"- {reason}" for reason in found["reasons"])])
 
 
 def _further(result: Mapping[str, Any]) -> list[str]:
