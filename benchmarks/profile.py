@@ -41,7 +41,7 @@ METHODS: list[tuple[type, str, str]] = [
     (Feed, "batch", "reading clips"),
     (GrowingViews, "draw", "augmentation: draws"),
     (GrowingViews, "draw_view", "augmentation: draws"),
-    (GrowingViews, "apply_view", "augmentation: applied"),
+    (GrowingViews, "make_view", "augmentation: applied"),
     (Method, "project", "query forwards"),
     (MomentumMethod, "project_key", "key forward"),
     (torch.Tensor, "backward", "backward"),
