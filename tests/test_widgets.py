@@ -31,6 +31,7 @@ from hiclr.skeleton import NTU_25, Layout
 pytest.importorskip("anywidget", reason="the notebook packages are not installed")
 
 from hiclr.widgets import AugmentationBench, Explorer, Player
+from hiclr.widgets.colouring import by_group, by_number, density
 from hiclr.widgets.explorer import Scatter
 from hiclr.widgets.player import pack
 from hiclr.widgets.scripts import script, style
@@ -683,6 +684,84 @@ def test_an_explorer_says_what_it_lacks():
         explorer().pick(6)
 
 
+def seen(**more: Any) -> Explorer:
+    """Six clips whose features point to other neighbours than the maps do: 0 lies with 5 and 3, 1 with 4 and 2."""
+    angles = np.deg2rad([0, 90, 75, 15, 88, 1])
+    features = {"strong": np.stack([np.cos(angles), np.sin(angles)], axis=1) * np.array([[1], [9], [1], [5], [1], [2]])}
+    return explorer(features=features, **more)
+
+
+def test_neighbours_are_those_of_the_features_by_cosine():
+    shown = seen()
+    assert shown.neighbours(0, panel=0) == []  # no features of this map
+    shown.pick(0, panel=1)
+    near = shown.scatter.near
+    assert (near["of"], near["space"]) == (0, "strong")
+    assert [index for index, _ in near["rows"]] == [5, 3, 2, 4, 1]
+    assert near["rows"][0][1] == pytest.approx(np.cos(np.deg2rad(1)), abs=1e-6)
+    shown.scatter.set_state({"beside": {"index": 3, "n": 1}})
+    assert [title.split(" · ")[0] for title in shown.player.titles] == [some_clips().names[i] for i in (0, 3)]
+    assert torch.equal(torch.from_numpy(shown.player.clips[1]), torch.from_numpy(some_clips().x[3]))
+    with pytest.raises(InputError, match="no clip 9"):
+        shown.scatter.beside = {"index": 9, "n": 2}
+    assert "no clip 9" in shown.message.value
+
+
+def test_a_selection_says_what_it_is_made_of():
+    shown = explorer(groups={"camera": [1, 1, 3, 3, 3, 3], "length": np.linspace(1, 2, 6)}, predicted=np.zeros(6, int))
+    shown.select([4, 0, 2])
+    assert shown.selected.tolist() == [0, 2, 4]
+    assert shown.make_up() == {
+        "class": {"a": 3},
+        "camera": {"3": 2, "1": 1},
+        "prediction": {"a": 3},
+        "correctness": {"right": 3},
+    }
+    assert list(shown.scatter.codes[:6]) == [0, 0, 1, 1, 1, 1]
+    assert np.frombuffer(shown.scatter.measures, "<f4")[-1] == 2
+    assert [(each["name"], len(each["words"])) for each in shown.scatter.colourings] == [
+        ("camera", 2),
+        ("length", 0),
+        ("prediction", 2),
+        ("correctness", 2),
+    ]
+    with pytest.raises(InputError, match=r"0\.\.5"):
+        shown.select([6])
+
+
+def test_density_is_highest_where_points_crowd():
+    points = np.concatenate([np.random.default_rng(0).normal(size=(40, 2)) * 0.01, [[5, 5], [9, 0]]])
+    crowd = density(points)
+    assert crowd[:40].min() > crowd[40:].max()
+    assert (crowd.min(), crowd.max()) == (0, 1)
+
+
+def test_a_clip_is_played_beside_a_draw_of_each_view():
+    shown = explorer(views=ladder())
+    assert shown.player.shape[0] == 4
+    assert shown.player.titles[1:] == list(ladder().names)
+    shown.pick(2)
+    first = shown.player.clips
+    shown.pick(4)
+    shown.pick(2)
+    assert all(np.array_equal(a, b) for a, b in zip(first, shown.player.clips, strict=True))
+    assert not np.array_equal(first[0], first[1])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"features": {"basic": np.zeros((5, 2))}}, r"must have shape \(6, D\)"),
+        ({"predicted": np.zeros(5, int)}, "must hold 6 classes"),
+        ({"groups": {"camera": [1, 2]}}, "a value for each of 6 clips"),
+        ({"moves": ("basic", "key")}, "two of the maps"),
+    ],
+)
+def test_what_does_not_fit_the_maps_is_refused(change: dict[str, Any], said: str):
+    with pytest.raises(InputError, match=said):
+        explorer(**change)
+
+
 # ---------------------------------------------------------------- what must never be
 
 
@@ -1111,11 +1190,19 @@ def test_names_are_text_whatever_they_hold(mount: Any):
     page = mount("player", still(titles=[MARKUP]))
     assert MARKUP in canvas(page).get_attribute("aria-label")
     assert page.locator("img").count() == 0
-    page = mount("explorer", Scatter({MARKUP: np.zeros((1, 2))}, [0], [MARKUP], [MARKUP]))
-    assert page.locator(".sk-class").text_content() == MARKUP
+    scripted, link = "<script>alert(1)</script>", r"$\\href{javascript:alert(1)}{x}$"
+    maps = {MARKUP: np.zeros((1, 2))}
+    scatter = Scatter(maps, [0], [MARKUP], [scripted], colourings=[by_group(link, [MARKUP])], caption=link)
+    scatter.near = {"of": 0, "space": scripted, "rows": [[0, 1.0]]}
+    scatter.featured = {"title": MARKUP, "rows": [[0, link]]}
+    page = mount("explorer", scatter)
+    assert page.locator(".sk-legend .sk-class").text_content() == MARKUP
     hover(page, 0.0, 0.0)
-    assert page.locator(".sk-tip").text_content() == f"{MARKUP} · {MARKUP}"
-    assert page.locator("img").count() == 0
+    assert page.locator(".sk-tip").text_content() == f"{scripted} · {MARKUP} · {link} {MARKUP}"
+    assert page.locator(".sk-near").text_content().startswith(f"nearest in {scripted}, by cosine")
+    assert page.locator(".sk-featured button").text_content() == f"▶ {scripted} · {MARKUP} {link}"
+    assert page.locator(".sk-caption").text_content() == link
+    assert page.locator("#host img, #host script, #host a").count() == 0
 
 
 # A map of 5 points in the corners and the middle of a square of side 2, twice: the second is mirrored.
@@ -1211,6 +1298,55 @@ def test_the_legend_shows_some_classes_alone(mount: Any):
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     assert page.evaluate("model.state.picked.index") == 2
+
+
+@pytest.mark.browser
+def test_points_are_searched_coloured_filtered_and_their_neighbours_play(mount: Any):
+    colourings = [by_group("subject", [1, 1, 2, 2, 2]), by_number("confidence", [0.5, 1, np.nan, 0.25, 0.125])]
+    scatter = corners(colourings=colourings, moves=("a", "b"), caption="five")
+    scatter.picked = {"index": 0, "panel": 1, "n": 0}
+    scatter.near = {"of": 0, "space": "b", "rows": [[1, 0.9], [4, 0.5]]}
+    page = mount("explorer", scatter)
+    assert page.locator(".sk-near button").all_text_contents() == ["✓ w · one 0.900", "✕ z · three 0.500"]
+    assert page.locator(".sk-heading").first.text_content() == "nearest in b, by cosine: 1 of 2 of its class"
+    assert data(page)["near"] == "1 4"
+    page.locator(".sk-wrong").click()
+    assert page.evaluate("model.state.beside") == {"index": 4, "n": 1}
+    hover(page, 1, 1, panel=0, panels=2)
+    assert page.locator(".sk-tip").text_content() == "y · two · subject 2 · confidence 0.250"
+
+    pictures = [checksum(page)]
+    page.locator(".sk-arrows").click()
+    for colour in ("subject", "confidence", "density"):
+        pictures.append(checksum(page))
+        page.locator(".sk-colour").select_option(colour)
+        wait_for(page, colour=colour)
+    assert len({*pictures, checksum(page)}) == 5
+    assert page.locator(".sk-ramp").get_attribute("aria-label") == "density, low to high"
+
+    page.locator(".sk-colour").select_option("subject")
+    page.locator(".sk-class", has_text="2").first.click()
+    page.locator(".sk-colour").select_option("class")
+    wait_for(page, colour="class")
+    assert page.locator(".sk-chip").text_content() == "subject: 2 ✕"
+    page.mouse.click(*spot(page, -1, -1))  # of subject 1: closed
+    assert page.evaluate("model.state.picked.index") == 0
+
+    page.locator(".sk-search").fill("X")
+    wait_for(page, selected=1)
+    assert page.evaluate("[...new Int32Array(model.state.selected.buffer)]") == [2]
+    page.locator(".sk-search").press("Enter")
+    assert page.evaluate("model.state.picked.index") == 2
+    page.locator(".sk-all").click()
+    wait_for(page, selected=0)
+    assert page.locator(".sk-chip").count() == 0
+    page.evaluate("model.set('selected', new DataView(Int32Array.from([0, 1, 2]).buffer))")  # as Python does
+    wait_for(page, selected=3)
+    assert page.locator(".sk-makeup div").all_text_contents() == [
+        "selected 3 clips",
+        "class: one 2, two 1",
+        "subject: 1 2, 2 1",
+    ]
 
 
 @pytest.mark.browser

@@ -11,7 +11,15 @@ from sklearn.metrics import silhouette_score
 from hiclr.errors import InputError
 from hiclr.evaluation.knn import check_finite, nearest
 
-__all__ = ["Embedding", "clamp_perplexity", "neighbour_purity", "silhouette", "tsne"]
+__all__ = [
+    "Embedding",
+    "clamp_perplexity",
+    "layout_start",
+    "neighbour_purity",
+    "silhouette",
+    "solve_tsne",
+    "tsne",
+]
 
 _LARGE = 5000  # from here on openTSNE, where it is installed, is much faster than scikit-learn
 
@@ -22,12 +30,13 @@ class Embedding(NamedTuple):
     points: NDArray[np.float32]  # (N, 2), no unit
     perplexity: float
     seed: int
-    method: str  # "scikit-learn" or "openTSNE"; init is always PCA
+    method: str  # "scikit-learn" or "openTSNE"
+    start: str = "PCA"  # or "PCA of NAME", of maps that were laid out together and turned to one another
 
     @property
     def caption(self) -> str:
         """What a figure says below the map."""
-        return f"t-SNE, N {len(self.points):,}, perplexity {self.perplexity:g}, init PCA, seed {self.seed}"
+        return f"t-SNE, N {len(self.points):,}, perplexity {self.perplexity:g}, init {self.start}, seed {self.seed}"
 
 
 def clamp_perplexity(perplexity: float, count: int) -> float:
@@ -62,30 +71,48 @@ def tsne(features: NDArray[Any], seed: int = 0, perplexity: float = 30.0) -> Emb
 
     Source: van der Maaten and Hinton, JMLR 2008; PCA start: Kobak and Berens, 2019.
     """
-    count = len(features)
-    perplexity = clamp_perplexity(perplexity, count)
+    perplexity = clamp_perplexity(perplexity, len(features))
     check_finite(features)
-    x = np.asarray(features, dtype=np.float64)
-    x = x - x.mean(axis=0)
-    x = x / (float(np.sqrt((x**2).sum(axis=1).mean())) or 1.0)  # scale-free: t-SNE's early steps are not
-    components = min(50, *x.shape)
-    if x.shape[1] > components or not x.any():
-        x = PCA(components, svd_solver="full").fit_transform(x) if x.any() else x[:, :components]
-    method, points = _solve(x, seed, perplexity)
+    method, points = solve_tsne(features, seed, perplexity)
     return Embedding(np.asarray(points, dtype=np.float32), perplexity, seed, method)
 
 
-def _solve(x: NDArray[np.float64], seed: int, perplexity: float) -> tuple[str, NDArray[Any]]:
+def _reduced(features: NDArray[Any]) -> NDArray[np.float64]:
+    """(N, at most 50) principal components of features whose scale is taken out: t-SNE's early steps depend on it."""
+    x = np.asarray(features, dtype=np.float64)
+    x = x - x.mean(axis=0)
+    x = x / (float(np.sqrt((x**2).sum(axis=1).mean())) or 1.0)
+    components = min(50, *x.shape)
+    if x.shape[1] > components or not x.any():
+        x = PCA(components, svd_solver="full").fit_transform(x) if x.any() else x[:, :components]
+    return np.asarray(x)
+
+
+def layout_start(features: NDArray[Any]) -> NDArray[np.float64]:
+    """(N, 2) places from which several maps can start: two principal components, as small as t-SNE wants them."""
+    x = _reduced(features)
+    x = PCA(min(2, *x.shape), svd_solver="full").fit_transform(x)
+    x = np.pad(x, ((0, 0), (0, 2 - x.shape[1])))
+    return np.asarray(1e-4 * x / (float(x[:, 0].std()) or 1.0))
+
+
+def solve_tsne(
+    features: NDArray[Any], seed: int, perplexity: float, start: NDArray[np.float64] | None = None
+) -> tuple[str, NDArray[Any]]:
+    """(method, points (N, 2)) of finite features; `start` (N, 2) instead of their own principal components."""
+    x = _reduced(features)
     if len(x) >= _LARGE:
         try:
             import openTSNE
         except ImportError:
             pass
         else:
-            fast = openTSNE.TSNE(perplexity=perplexity, initialization="pca", random_state=seed, n_jobs=1)
+            begin: Any = "pca" if start is None else start
+            fast = openTSNE.TSNE(perplexity=perplexity, initialization=begin, random_state=seed, n_jobs=1)
             return "openTSNE", np.asarray(fast.fit(x))
-    start: Any = "pca" if x.shape[1] >= 2 and x.any() else "random"
-    exact = TSNE(2, perplexity=perplexity, init=start, learning_rate="auto", random_state=seed, n_jobs=1)
+    own = "pca" if x.shape[1] >= 2 and x.any() else "random"
+    init: Any = own if start is None or not start.any() else start.astype(np.float32)
+    exact = TSNE(2, perplexity=perplexity, init=init, learning_rate="auto", random_state=seed, n_jobs=1)
     return "scikit-learn", exact.fit_transform(x.astype(np.float32))
 
 

@@ -1,131 +1,62 @@
 // Maps of clips side by side: what is pointed at, picked or lassoed in one is marked in all.
 //
-// Pans and zooms are the reader's and stay here; a pick goes to the kernel, which shows the clip.
+// Pans and zooms are the reader's and stay here; a pick goes to the kernel, which shows the clip and says what is near.
 
 import { View, counted, element, mixed, numbers } from "./page.js";
+import { Chart, inside, outline, sprite } from "./chart.js";
+import { UNKNOWN, readScales, shade, swatch, told } from "./scales.js";
 
-const NEAR = 10; // CSS pixels within which the pointer means a point
 const TITLE = 24; // CSS pixels above each map
 const GAP = 8;
 const NARROWEST = 220; // CSS pixels of one map; below that the maps wrap into rows
 const BEYOND = 0.35; // of its size that a map is painted beyond its edges, to be there when it is panned
 const PI2 = 2 * Math.PI;
+const ARROWS = 300; // of a selection, at most
+const MOST = 6; // values of a selection that are counted by name
+const SIGNS = { right: ["#0072b2", "✓", "the same class"], wrong: ["#d55e00", "✕", "another class"] };
 
-/** The outline of a marker of `size` around (x, y); areas are about equal. */
-function outline(g, marker, x, y, size) {
-  const corners = {
-    "^": [[0, -1.25], [1.15, 0.8], [-1.15, 0.8]],
-    v: [[0, 1.25], [1.15, -0.8], [-1.15, -0.8]],
-    s: [[-0.9, -0.9], [0.9, -0.9], [0.9, 0.9], [-0.9, 0.9]],
-    D: [[0, -1.25], [1.25, 0], [0, 1.25], [-1.25, 0]],
-  }[marker];
-  g.beginPath();
-  if (!corners) return g.arc(x, y, size, 0, PI2);
-  for (const [dx, dy] of corners) g.lineTo(x + dx * size, y + dy * size);
-  return g.closePath();
+/** Hand a picture to whoever looks, as a download. */
+function hand(name, blob) {
+  const link = element("a", "", { download: name, href: URL.createObjectURL(blob) });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-/** One marker, drawn once and then copied for each point. */
-function sprite(colour, marker, size, ratio) {
-  const canvas = document.createElement("canvas");
-  const half = Math.ceil(1.4 * size * ratio) + 1;
-  canvas.width = canvas.height = 2 * half;
-  const g = canvas.getContext("2d");
-  outline(g, marker, half, half, size * ratio);
-  g.fillStyle = colour;
-  g.globalAlpha = 0.85;
-  g.fill();
-  return canvas;
-}
-
-/** Is (x, y) inside the closed path? Counts crossings to the right of it. */
-function inside(path, x, y) {
-  let odd = false;
-  for (let i = 0, j = path.length - 1; i < path.length; j = i++) {
-    const [[xi, yi], [xj, yj]] = [path[i], path[j]];
-    if (yi > y !== yj > y && x < ((xj - xi) * (y - yi)) / (yj - yi) + xi) odd = !odd;
-  }
-  return odd;
-}
-
-/** One map: its points in its own coordinates, and the part of it that is in sight. */
-class Chart {
-  constructor(points, title) {
-    this.points = points;
-    this.title = title;
-    this.layer = document.createElement("canvas");
-    const [x, y] = [0, 1].map((axis) => points.filter((_, i) => i % 2 === axis));
-    const range = (values) => values.reduce(([low, high], v) => [Math.min(low, v), Math.max(high, v)], [Infinity, -Infinity]);
-    [this.x, this.y] = [range(x), range(y)];
-    this.reset();
-  }
-
-  reset() {
-    this.middle = [(this.x[0] + this.x[1]) / 2, (this.y[0] + this.y[1]) / 2];
-    this.zoom = 1;
-    this.stale = true;
-  }
-
-  put(left, top, width, height) {
-    Object.assign(this, { left, top, width, height });
-    const fit = Math.min((width - 30) / (this.x[1] - this.x[0] || 1), (height - 30) / (this.y[1] - this.y[0] || 1));
-    this.fit = fit > 0 && Number.isFinite(fit) ? fit : 1;
-  }
-
-  get scale() { return this.fit * this.zoom; }
-
-  /** Pixels, within this map, of point i. Both axes have one scale; y is up. */
-  at(i) {
-    return [
-      this.width / 2 + (this.points[2 * i] - this.middle[0]) * this.scale,
-      this.height / 2 - (this.points[2 * i + 1] - this.middle[1]) * this.scale,
-    ];
-  }
-
-  has(x, y) {
-    return x >= this.left && x < this.left + this.width && y >= this.top && y < this.top + this.height;
-  }
-
-  /** Pixels by which the map was panned since it was painted. */
-  drift() {
-    return [(this.painted[0] - this.middle[0]) * this.scale, (this.middle[1] - this.painted[1]) * this.scale];
-  }
-
-  pan(dx, dy) {
-    this.middle = [this.middle[0] - dx / this.scale, this.middle[1] + dy / this.scale];
-  }
-
-  zoomAt(x, y, factor) {
-    const before = this.scale;
-    this.zoom = Math.min(Math.max(this.zoom * factor, 0.3), 200);
-    this.stale = true;
-    const shift = 1 / before - 1 / this.scale;
-    this.middle[0] += (x - this.left - this.width / 2) * shift;
-    this.middle[1] -= (y - this.top - this.height / 2) * shift;
-  }
-
-  nearest(x, y, open) {
-    let [best, least] = [-1, NEAR * NEAR];
-    const { points, scale } = this;
-    const [mx, my] = [(x - this.left - this.width / 2) / scale + this.middle[0], this.middle[1] - (y - this.top - this.height / 2) / scale];
-    for (let i = 0; i < points.length / 2; i++) {
-      const far = ((points[2 * i] - mx) ** 2 + (points[2 * i + 1] - my) ** 2) * scale * scale;
-      if (far < least && open(i)) [best, least] = [i, far];
-    }
-    return best;
-  }
+/** What stands above the legend. */
+function tools() {
+  const bar = element("div", "sk-tools");
+  const colour = element("select", "sk-colour", { "aria-label": "Colour by" });
+  const search = element("input", "sk-search", { type: "search", placeholder: "search names", "aria-label": "Search clips by name" });
+  const button = (name, text, title) => {
+    const made = element("button", `sk-button sk-${name}`, { type: "button", title, "aria-label": title });
+    made.textContent = text;
+    return made;
+  };
+  const arrows = button("arrows", "arrows", "Arrows from the weakest view to the strongest");
+  const all = button("all", "show all", "End the selection and every filter");
+  const png = button("png", "PNG", "Save these maps as PNG");
+  const words = element("span", "");
+  words.textContent = "colour by";
+  bar.append(words, colour, search, arrows, all, png);
+  return { bar, colour, search, arrows, all, png };
 }
 
 class ExplorerView extends View {
   constructor(model, el) {
     super(model, el, "sk-scatter", "ArrowLeft ArrowRight Escape");
+    this.tools = tools();
     this.tip = element("div", "sk-tip", { "aria-hidden": "true" });
-    this.legend = element("div", "sk-legend", { role: "group", "aria-label": "Classes; press to show some of them alone" });
+    this.legend = element("div", "sk-legend", { role: "group", "aria-label": "Colours; press to show some of them alone" });
     this.status = element("div", "sk-status", { "aria-live": "polite" });
     this.note = element("span", "sk-note");
-    this.root.append(this.tip, this.legend, this.status);
+    this.near = element("div", "sk-list sk-near", { role: "group", "aria-label": "Nearest clips" });
+    this.featured = element("div", "sk-list sk-featured", { role: "group", "aria-label": "Listed clips" });
+    this.makeUp = element("div", "sk-makeup", { "aria-live": "polite" });
+    this.caption = element("div", "sk-caption");
+    this.root.append(this.tip, this.tools.bar, this.legend, this.makeUp, this.near, this.featured, this.caption, this.status);
     this.hovered = -1;
-    this.alone = new Set(); // classes shown alone; none means all
+    this.colour = 0; // which scale colours the points
+    this.arrows = true;
     this.selected = new Set();
     this.listen();
     this.load();
@@ -136,6 +67,10 @@ class ExplorerView extends View {
     const { canvas } = this;
     this.watch("revision", () => { this.load(); this.draw(); });
     for (const name of ["picked", "height"]) this.watch(name, () => this.later());
+    this.watch("selected", () => { this.readSelected(); this.later(); });
+    this.watch("near", () => { this.paintNear(); this.later(); });
+    this.watch("featured", () => this.paintFeatured());
+    this.listenToTools();
     this.on(canvas, "pointerdown", (event) => this.press(event));
     this.on(canvas, "pointermove", (event) => this.move(event));
     this.on(canvas, "pointerup", (event) => this.lift(event));
@@ -144,6 +79,19 @@ class ExplorerView extends View {
     this.on(canvas, "dblclick", (event) => this.home(event));
     this.on(canvas, "wheel", (event) => this.wheel(event), { passive: false });
     this.on(canvas, "keydown", (event) => this.key(event));
+  }
+
+  listenToTools() {
+    const { colour, search, arrows, all, png } = this.tools;
+    this.on(colour, "change", () => this.colourBy(Number(colour.value)));
+    this.on(search, "input", () => this.find(search.value));
+    this.on(search, "keydown", (event) => {
+      if (event.key === "Enter") this.pickFirst();
+      else if (event.key === "Escape") { search.value = ""; this.find(""); }
+    });
+    this.on(arrows, "click", () => { this.arrows = !this.arrows; this.later(); });
+    this.on(all, "click", () => this.showAll());
+    this.on(png, "click", () => this.canvas.toBlob((blob) => hand("maps.png", blob)));
   }
 
   load() {
@@ -157,29 +105,82 @@ class ExplorerView extends View {
     const titles = model.get("titles");
     this.charts = Array.from({ length: this.fault ? 0 : panels }, (_, p) =>
       new Chart(xy.subarray(2 * p * count, 2 * (p + 1) * count), titles[p] ?? ""));
+    this.scales = readScales(model, this.labels);
+    this.colour = Math.min(this.colour, this.scales.length - 1);
+    this.filters = this.scales.map(() => new Set()); // of each scale, the codes that are shown alone; none means all
+    this.moves = (model.get("moves") ?? []).length === 2 ? model.get("moves") : null;
+    this.paintTools();
     this.canvas.setAttribute("aria-label",
       `${counted(this.count, "clip")} in ${panels === 1 ? "1 map" : `${panels} maps side by side`}: ` +
       `${titles.join(", ")}. ${this.synthetic()}` +
       "Click a point to play its clip, arrow keys go to the next.");
     this.mark(this.note);
+    this.caption.textContent = model.get("caption") ?? "";
+    this.readSelected();
+    this.paintNear();
+    this.paintFeatured();
     this.stale = true;
     this.dark = undefined;
   }
 
+  paintTools() {
+    const { colour, arrows } = this.tools;
+    colour.replaceChildren(...this.scales.map((scale, k) => {
+      const option = element("option", "", { value: k });
+      option.textContent = scale.name;
+      return option;
+    }));
+    colour.value = this.colour;
+    arrows.hidden = !this.moves;
+  }
+
+  colourBy(k) {
+    this.colour = k;
+    this.tools.colour.value = k;
+    this.repaint();
+  }
+
+  repaint() {
+    this.dark = undefined; // the colours are mixed again, and the legend painted
+    this.stale = true;
+    this.later();
+  }
+
+  showAll() {
+    for (const filter of this.filters) filter.clear();
+    this.tools.search.value = "";
+    this.tellSelected([]);
+    this.repaint();
+  }
+
+  /** The values of the scale in use, and a chip for each other scale that hides something. */
   paintLegend() {
+    const scale = this.scales[this.colour];
     this.legend.replaceChildren(this.note);
-    const present = new Set(this.labels);
-    this.classes.forEach((name, c) => {
+    if (scale.words) this.paintWords(scale);
+    else this.legend.append(...swatch(scale, this.palette));
+    this.filters.forEach((filter, k) => {
+      if (!filter.size || k === this.colour) return;
+      const chip = element("button", "sk-class sk-chip", { type: "button", "aria-pressed": "true", title: "Show the others again" });
+      chip.textContent = `${this.scales[k].name}: ${[...filter].map((code) => this.scales[k].words[code]).join(", ")} ✕`;
+      this.on(chip, "click", () => { filter.clear(); this.repaint(); });
+      this.legend.append(chip);
+    });
+  }
+
+  paintWords(scale) {
+    const [present, filter] = [new Set(scale.codes), this.filters[this.colour]];
+    scale.words.forEach((name, c) => {
       if (!present.has(c)) return;
-      const button = element("button", "sk-class", { type: "button", "aria-pressed": String(this.alone.has(c)) });
-      const mark = sprite(this.palette[c], this.model.get("markers")[c], 5, 2);
+      const button = element("button", "sk-class", { type: "button", "aria-pressed": String(filter.has(c)) });
+      const mark = sprite(this.palette[c], scale.markers[c], 5, 2);
       mark.className = "sk-mark";
       mark.setAttribute("aria-hidden", "true");
       const text = element("span", "");
       text.textContent = name;
       button.append(mark, text);
       this.on(button, "click", () => {
-        if (!this.alone.delete(c)) this.alone.add(c);
+        if (!filter.delete(c)) filter.add(c);
         this.paintLegend();
         this.stale = true;
         this.later();
@@ -188,9 +189,83 @@ class ExplorerView extends View {
     });
   }
 
-  open(i) { return !this.alone.size || this.alone.has(this.labels[i]); }
+  /** What the kernel found nearest to the picked clip; each plays beside it. */
+  paintNear() {
+    const { rows = [], of = -1, space = "" } = this.model.get("near") ?? {};
+    this.nearest = rows.filter(([i]) => i >= 0 && i < this.count).map(([i]) => i);
+    const right = this.nearest.filter((i) => this.labels[i] === this.labels[of]).length;
+    this.list(this.near, rows.length ? `nearest in ${space}, by cosine: ${right} of ${rows.length} of its class` : "",
+      rows.map(([i, cosine]) => {
+        const [, sign, means] = SIGNS[this.kin(of, i)];
+        return { i, sign, title: means, text: `${this.names[i]} · ${this.classes[this.labels[i]]} ${cosine.toFixed(3)}`, kind: this.kin(of, i),
+          act: () => this.send("beside", { index: i, n: (this.model.get("beside")?.n ?? 0) + 1 }) };
+      }));
+  }
+
+  paintFeatured() {
+    const { title = "", rows = [] } = this.model.get("featured") ?? {};
+    this.list(this.featured, title, rows.map(([i, note]) =>
+      ({ i, sign: "▶", title: "play this clip", text: `${this.text(i, false)} ${note}`, kind: "", act: () => this.pick(i, 0) })));
+  }
+
+  /** Is clip i of the class of clip `of`? */
+  kin(of, i) { return this.labels[i] === this.labels[of] ? "right" : "wrong"; }
+
+  list(place, title, entries) {
+    const heading = element("span", "sk-heading");
+    heading.textContent = title;
+    place.replaceChildren(heading, ...entries.map(({ i, sign, title: means, text, kind, act }) => {
+      const button = element("button", `sk-class ${kind && `sk-${kind}`}`, { type: "button", title: means });
+      button.textContent = `${sign} ${text}`;
+      this.on(button, "click", act);
+      for (const [name, index] of [["pointerenter", i], ["pointerleave", -1]]) {
+        this.on(button, name, () => { this.hovered = index; this.later(); });
+      }
+      return button;
+    }));
+    place.hidden = !entries.length;
+  }
+
+  open(i) { return this.filters.every((filter, k) => !filter.size || filter.has(this.scales[k].codes[i])); }
+
+  get filtered() { return this.filters.some((filter) => filter.size); }
 
   lit(i) { return this.open(i) && (!this.selected.size || this.selected.has(i)); }
+
+  readSelected() {
+    this.selected = new Set(numbers(this.model, "selected", Int32Array));
+    this.stale = true;
+    this.paintMakeUp();
+  }
+
+  /** How many of the selected clips have each class, subject, camera. */
+  paintMakeUp() {
+    const parts = this.scales.filter((scale) => scale.words).map(({ name, words, codes }) => {
+      const counts = new Map();
+      for (const i of this.selected) counts.set(codes[i], (counts.get(codes[i]) ?? 0) + 1);
+      const most = [...counts].sort((a, b) => b[1] - a[1] || a[0] - b[0]);
+      const more = most.length > MOST ? `, ${most.length - MOST} more` : "";
+      return `${name}: ${most.slice(0, MOST).map(([code, n]) => `${words[code]} ${n}`).join(", ")}${more}`;
+    });
+    const size = this.selected.size;
+    this.makeUp.replaceChildren(...(size ? [`selected ${counted(size, "clip")}`, ...parts] : []).map((text) => {
+      const line = element("div", "");
+      line.textContent = text;
+      return line;
+    }));
+  }
+
+  find(words) {
+    const wanted = words.trim().toLowerCase();
+    const found = wanted ? this.names.flatMap((name, i) => (name.toLowerCase().includes(wanted) ? [i] : [])) : [];
+    this.tellSelected(found);
+    if (wanted && !found.length) this.makeUp.textContent = "no name holds this";
+  }
+
+  pickFirst() {
+    const first = this.selected.values().next();
+    if (!first.done) this.pick(first.value, this.model.get("picked").panel ?? 0);
+  }
 
   where(event) {
     const box = this.canvas.getBoundingClientRect();
@@ -247,9 +322,8 @@ class ExplorerView extends View {
   }
 
   tellSelected(chosen) {
-    this.selected = new Set(chosen);
-    this.stale = true;
     this.send("selected", new DataView(Int32Array.from(chosen).buffer));
+    this.readSelected();
     this.later();
   }
 
@@ -260,10 +334,10 @@ class ExplorerView extends View {
     this.later();
   }
 
-  text(i) {
+  /** What is known of clip i, as one line. */
+  text(i, whole = true) {
     const name = this.names[i] ?? `clip ${i}`;
-    const label = this.classes[this.labels[i]];
-    return label === undefined ? name : `${name} · ${label}`;
+    return [name, ...(whole ? this.scales : this.scales.slice(0, 1)).map((scale) => told(scale, i))].filter(Boolean).join(" · ");
   }
 
   hover(index, at) {
@@ -331,6 +405,7 @@ class ExplorerView extends View {
     if (this.fault) this.write(this.fault, GAP, 7, size.width, theme);
     for (const chart of this.charts) this.drawChart(chart, theme);
     if (this.held?.lasso) this.drawLasso(this.held.lasso, theme);
+    this.tools.arrows.setAttribute("aria-pressed", String(this.arrows));
     this.report();
   }
 
@@ -345,8 +420,8 @@ class ExplorerView extends View {
   darken(dark) {
     if (dark === this.dark) return;
     this.dark = dark;
-    const palette = this.model.get("palette");
-    this.palette = dark ? palette.map((colour) => mixed(colour, 72, "#fff")) : palette;
+    const { palette } = this.scales[this.colour];
+    this.palette = palette ? palette.map((colour) => (dark ? mixed(colour, 72, "#fff") : colour)) : shade(dark);
     this.paintLegend();
   }
 
@@ -358,17 +433,18 @@ class ExplorerView extends View {
     Object.assign(chart, { painted: [...chart.middle], beyond: [left / ratio, top / ratio], stale: false });
     const g = layer.getContext("2d");
     const size = Math.min(Math.max(90 / Math.sqrt(this.count), 1.7), 4.2) * Math.min(Math.max(chart.zoom, 1) ** 0.35, 2.2);
-    const markers = this.model.get("markers");
-    const sprites = this.palette.map((colour, c) => sprite(colour, markers[c], size, ratio));
+    const scaled = this.scales[this.colour];
+    const codes = scaled.words ? scaled.codes : scaled.steps(this.charts.indexOf(chart));
+    const sprites = this.palette.map((colour, c) => sprite(colour, scaled.markers?.[c] ?? "o", size, ratio));
     const scale = chart.scale * ratio;
     const [x0, y0] = [layer.width / 2 - chart.middle[0] * scale, layer.height / 2 + chart.middle[1] * scale];
-    for (const bright of this.alone.size || this.selected.size ? [false, true] : [true]) {
+    for (const bright of this.filtered || this.selected.size ? [false, true] : [true]) {
       g.globalAlpha = bright ? 1 : 0.1;
       for (let i = 0; i < this.count; i++) {
         if (this.lit(i) !== bright) continue;
         const [x, y] = [x0 + points[2 * i] * scale, y0 - points[2 * i + 1] * scale];
         if (x < -9 || y < -9 || x > layer.width + 9 || y > layer.height + 9) continue;
-        const image = sprites[this.labels[i]];
+        const image = sprites[codes[i]];
         g.drawImage(image, Math.round(x - image.width / 2), Math.round(y - image.height / 2));
       }
     }
@@ -392,6 +468,8 @@ class ExplorerView extends View {
     const [bx, by] = chart.beyond;
     g.drawImage(chart.layer, dx - bx, dy - by, chart.width + 2 * bx, chart.height + 2 * by);
     const { index = -1 } = this.model.get("picked");
+    if (this.moves && this.arrows && this.charts[this.moves[1]] === chart) this.drawMoves(chart, index, theme);
+    for (const i of this.nearest) this.frame(chart, i, this.kin(index, i), theme);
     if (index >= 0 && index < this.count) this.ring(chart, index, 9, 2.5, theme);
     if (this.hovered >= 0 && this.hovered < this.count) this.ring(chart, this.hovered, 7, 1.5, theme);
     g.restore();
@@ -406,9 +484,10 @@ class ExplorerView extends View {
   ring(chart, i, radius, width, theme) {
     const { g } = this;
     const [x, y] = chart.at(i);
-    const label = this.labels[i];
-    outline(g, this.model.get("markers")[label], x, y, 0.55 * radius);
-    g.fillStyle = this.palette[label];
+    const scale = this.scales[this.colour];
+    const code = scale.words ? scale.codes[i] : scale.steps(this.charts.indexOf(chart))[i];
+    outline(g, scale.markers?.[code] ?? "o", x, y, 0.55 * radius);
+    g.fillStyle = this.palette[code];
     g.fill();
     for (const [colour, extra] of [[theme.paper, 2.5], [theme.ink, 0]]) {
       g.beginPath();
@@ -417,6 +496,54 @@ class ExplorerView extends View {
       g.lineWidth = width + extra;
       g.stroke();
     }
+  }
+
+  /** A near clip: a circle where it is of the picked one's class, a dashed square where it is not. */
+  frame(chart, i, kind, theme) {
+    const { g } = this;
+    const [x, y] = chart.at(i);
+    const colour = theme.dark ? mixed(SIGNS[kind][0], 65, "#fff") : SIGNS[kind][0];
+    for (const [stroke, width] of [[theme.paper, 4], [colour, 2]]) {
+      outline(g, kind === "right" ? "o" : "s", x, y, 7);
+      g.strokeStyle = stroke;
+      g.lineWidth = width;
+      g.setLineDash(kind === "wrong" && stroke === colour ? [3, 2] : []);
+      g.stroke();
+    }
+    g.setLineDash([]);
+  }
+
+  /** Where the picked clip and those selected have come from, in the map that shares its frame with an earlier one. */
+  drawMoves(chart, picked, theme) {
+    const { g } = this;
+    const before = this.charts[this.moves[0]].points;
+    const chosen = [...this.selected].filter((i) => this.open(i));
+    const every = Math.ceil(chosen.length / ARROWS) || 1;
+    const shown = new Set(chosen.filter((_, k) => k % every === 0));
+    if (picked >= 0 && picked < this.count) shown.add(picked);
+    g.strokeStyle = g.fillStyle = theme.ink;
+    for (const i of shown) {
+      g.globalAlpha = i === picked ? 0.9 : 0.35;
+      g.lineWidth = i === picked ? 1.8 : 1;
+      this.arrow(chart.place(before[2 * i], before[2 * i + 1]), chart.at(i));
+    }
+    g.globalAlpha = 1;
+  }
+
+  arrow([xa, ya], [xb, yb]) {
+    const { g } = this;
+    const length = Math.hypot(xb - xa, yb - ya);
+    if (length < 4) return;
+    const [ux, uy] = [(xb - xa) / length, (yb - ya) / length];
+    g.beginPath();
+    g.moveTo(xa, ya);
+    g.lineTo(xb, yb);
+    g.stroke();
+    g.beginPath();
+    g.moveTo(xb, yb);
+    g.lineTo(xb - 8 * ux - 3.5 * uy, yb - 8 * uy + 3.5 * ux);
+    g.lineTo(xb - 8 * ux + 3.5 * uy, yb - 8 * uy - 3.5 * ux);
+    g.fill();
   }
 
   drawLasso(path, theme) {
@@ -437,6 +564,9 @@ class ExplorerView extends View {
       picked: this.model.get("picked").index ?? -1,
       hovered: this.hovered,
       selected: this.selected.size,
+      near: this.nearest.join(" "),
+      colour: this.scales[this.colour].name,
+      arrows: this.moves ? String(this.arrows) : "",
       zooms: this.charts.map((chart) => chart.zoom.toFixed(3)).join(" "),
     });
   }

@@ -2,116 +2,43 @@
 
 import html
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
-import anywidget
 import ipywidgets
 import numpy as np
+import torch
 import traitlets
 from numpy.typing import NDArray
 
+from hiclr.augmentations import GrowingViews
 from hiclr.datasets.base import SkeletonSet
 from hiclr.datasets.preprocessing import Preprocess
 from hiclr.errors import InputError
+from hiclr.evaluation import Embedding
+from hiclr.evaluation.knn import best, check_finite, unit_rows
 from hiclr.figures import embeddings
-from hiclr.figures.style import Figure, class_colours, class_marker, label
+from hiclr.figures.style import Figure
 from hiclr.skeleton import Layout
+from hiclr.widgets.bending import View, bend
+from hiclr.widgets.colouring import Colouring, by_class, by_group, by_number, by_rightness
 from hiclr.widgets.picture import Pictured
 from hiclr.widgets.player import Clip, Player
-from hiclr.widgets.scripts import script, style
+from hiclr.widgets.scatter import Scatter
 
 __all__ = ["Explorer", "Scatter"]
 
-_MOST = 256  # classes that a byte can number
+NEIGHBOURS = 8
+_PARTNERS = 4  # clips beside the shown one, for augmentations that mix clips
 
-Shown = Clip | Mapping[str, Clip]
+Shown = Clip | Mapping[str, Clip] | Mapping[str, View]
 """What is played for a point: one clip, or several by title."""
-
-
-class Scatter(anywidget.AnyWidget):  # type: ignore[misc]
-    """P maps of the same N clips. Drag pans, the wheel zooms, a double-click beside the points resets, a click picks,
-    shift and drag selects, the arrow keys pick the neighbour in the order of the set.
-
-    Args:
-        maps: name -> (N, 2), finite.
-        labels: (N,) indices into classes.
-        classes: the names.
-        names: N names, shown when a point is hovered.
-        height: CSS pixels of a row of maps.
-        synthetic: say so beside the legend.
-
-    Raises:
-        InputError: no map, other shapes, numbers that are not finite, or labels outside the classes.
-    """
-
-    _esm: ClassVar[str] = script("explorer")
-    _css: ClassVar[str] = style("explorer")
-
-    xy = traitlets.Bytes().tag(sync=True)
-    labels = traitlets.Bytes().tag(sync=True)
-    panels = traitlets.Int(0).tag(sync=True)
-    count = traitlets.Int(0).tag(sync=True)
-    titles = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    names = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    classes = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    palette = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    markers = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    height = traitlets.Int(320).tag(sync=True)
-    synthetic = traitlets.Bool(False).tag(sync=True)
-    revision = traitlets.Int(0).tag(sync=True)
-    picked = traitlets.Dict().tag(sync=True)
-    hovered = traitlets.Int(-1).tag(sync=True)
-    selected = traitlets.Any(b"").tag(sync=True)  # the browser's bytes arrive as a memoryview, which Bytes refuses
-
-    def __init__(
-        self,
-        maps: Mapping[str, Any],
-        labels: Sequence[int] | NDArray[Any],
-        classes: Sequence[str],
-        names: Sequence[str],
-        height: int = 320,
-        *,
-        synthetic: bool = False,
-    ) -> None:
-        y = np.asarray(labels, dtype=np.int64)
-        points = _points(maps, len(y))
-        if len(classes) > _MOST:
-            raise InputError(f"The explorer numbers up to {_MOST} classes; there are {len(classes):,}.")
-        if ((y < 0) | (y >= len(classes))).any():
-            raise InputError(f"labels must be indices 0..{len(classes) - 1} into the {len(classes)} classes.")
-        if len(names) != len(y):
-            raise InputError(f"There must be one name for each point; for {len(y):,} there came {len(names):,}.")
-        super().__init__(
-            xy=points.astype("<f4").tobytes(),
-            labels=y.astype(np.uint8).tobytes(),
-            panels=len(points),
-            count=len(y),
-            titles=[label(name, 60) for name in maps],
-            names=[label(name, 60) for name in names],
-            classes=[label(name, 40) for name in classes],
-            palette=class_colours(len(classes)),
-            markers=[class_marker(c) for c in range(len(classes))],
-            height=height,
-            synthetic=synthetic,
-            revision=1,
-        )
-
-
-def _points(maps: Mapping[str, Any], count: int) -> NDArray[np.float32]:
-    """(P, N, 2) of maps given as arrays or as embeddings that hold their `points`."""
-    if not maps or not count:
-        raise InputError("The explorer needs at least one map with at least one point: name -> (N, 2).")
-    points = [np.asarray(getattr(value, "points", value), dtype=np.float32) for value in maps.values()]
-    for name, array in zip(maps, points, strict=True):
-        if array.shape != (count, 2):
-            raise InputError(f"Map {name!r} must have shape ({count}, 2), a row for each label; it has {array.shape}.")
-        if not np.isfinite(array).all():
-            raise InputError(f"Map {name!r} holds numbers that are not finite.")
-    return np.stack(points)
 
 
 class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
     """Maps side by side with a player below: a click on a point plays its clip and rings it in every map.
+
+    With `features` the nearest clips of a picked one, by cosine among those features and not on the map, are ringed
+    too and listed: each plays beside the picked clip. A lasso or a search selects clips: see `selected`.
 
     Args:
         maps: name -> (N, 2) or an `evaluation.Embedding`; a panel for each, linked.
@@ -126,6 +53,13 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         fps: frames a second of the clips, where it is known: then the player shows seconds.
         height: CSS pixels of a row of maps.
         synthetic: say so beside the maps, below the player and in the still picture; when left out, as the set says.
+        features: name of a map -> (N, D) that it was made of; neighbours are those of the map that was clicked.
+        views: a ladder of views: a clip of the set is played beside one draw of each.
+        predicted: (N,) indices into classes, as a probe says.
+        confidence: (N,) of these predictions, 0..1.
+        groups: name -> (N,) values to colour by; when left out, the ids and lengths of the set.
+        moves: the names of two maps in one frame: the second shows as arrows where clips came from. When left out,
+            the weakest and the strongest view, if the maps are Embeddings that were laid out together.
 
     Raises:
         InputError: something is neither given nor known from a set, or does not fit the maps.
@@ -147,6 +81,12 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         fps: float | None = None,
         height: int = 320,
         synthetic: bool | None = None,
+        features: Mapping[str, NDArray[Any]] | None = None,
+        views: GrowingViews | None = None,
+        predicted: NDArray[Any] | None = None,
+        confidence: NDArray[Any] | None = None,
+        groups: Mapping[str, Any] | None = None,
+        moves: tuple[str, str] | None = None,
     ) -> None:
         known = clips if isinstance(clips, SkeletonSet) else None
         if known is not None:
@@ -155,6 +95,7 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
             layout = layout or known.layout
             names = known.names if names is None else names
             fps = known.fps if fps is None and preprocess is None else fps
+            groups = _groups_of(known) if groups is None else groups
         if labels is None or classes is None or layout is None or clips is None:
             raise InputError("An explorer needs clips, labels, classes and layout, or a SkeletonSet as clips.")
         self._maps, self._labels, self._classes = dict(maps), np.asarray(labels), tuple(classes)
@@ -165,51 +106,156 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
                 f"There must be one label for each clip of the set; for {len(known):,} there came "
                 f"{len(self._labels):,}."
             )
-        self._clip = _from_set(known, preprocess) if known is not None else clips
-        self.scatter = Scatter(maps, self._labels, self._classes, self._names, height, synthetic=self._synthetic)
-        shown, titles = self._look_up(0)
-        self.player = Player(shown, layout, titles, fps, synthetic=self._synthetic)
+        self._clip = _from_set(known, preprocess, views) if known is not None else clips
+        self._features = _checked_features(features or {}, maps, len(self._labels))
+        self._units: dict[str, torch.Tensor] = {}
+        self._colourings = {each.name: each for each in self._coloured(groups or {}, predicted, confidence)}
+        self.scatter = Scatter(
+            maps,
+            self._labels,
+            self._classes,
+            self._names,
+            height,
+            synthetic=self._synthetic,
+            colourings=list(self._colourings.values()),
+            moves=_moves(maps) if moves is None else moves,
+            caption=_caption(title, maps),
+        )
+        first = next(iter(self._look_up(0).values()))
+        self.player = Player([first.unmasked if isinstance(first, View) else first], layout, None, fps,
+                             synthetic=self._synthetic)  # fmt: skip
+        self._play(self._look_up(0))
         self.message = ipywidgets.HTML()
         super().__init__([self.scatter, self.message, self.player])
         self.scatter.picked = {"index": 0, "panel": 0, "n": 0}
         self.picked = self.scatter.picked
-        self.scatter.observe(self._show, "picked")
+        self._point_out(0, 0)
+        self.scatter.observe(self._guarded(self._show), "picked")
+        self.scatter.observe(self._guarded(self._show_beside), "beside")
+
+    def _coloured(
+        self, groups: Mapping[str, Any], predicted: NDArray[Any] | None, confidence: NDArray[Any] | None
+    ) -> list[Colouring]:
+        """What points can be coloured by beside their class, in the order of the menu."""
+        made = [by_group(name, values) for name, values in groups.items()]
+        if predicted is not None:
+            if len(predicted) != len(self._labels):
+                raise InputError(f"predicted must hold {len(self._labels):,} classes; it holds {len(predicted):,}.")
+            made += [by_class("prediction", predicted, self._classes)]
+            made += [by_rightness(np.asarray(predicted), self._labels)]
+        return made if confidence is None else [*made, by_number("confidence", confidence)]
 
     @property
     def selected(self) -> NDArray[np.int64]:
-        """Indices of the clips in the lasso, in the order of the set."""
+        """Indices of the clips in the lasso or found by name, in the order of the set."""
         return np.frombuffer(self.scatter.selected, dtype="<i4").astype(np.int64)
 
-    def pick(self, index: int) -> None:
-        """Pick a clip from Python, as a click does.
+    def select(self, indices: Sequence[int] | NDArray[Any]) -> None:
+        """Select clips from Python, as a lasso does; none of them to end the selection.
 
         Raises:
             InputError: no such clip.
         """
+        chosen = np.unique(np.asarray(indices, dtype=np.int64))
+        if len(chosen) and not 0 <= chosen[0] <= chosen[-1] < len(self._labels):
+            raise InputError(f"indices must be in 0..{len(self._labels) - 1}; they are in {chosen[0]}..{chosen[-1]}.")
+        self.scatter.selected = chosen.astype("<i4").tobytes()
+
+    def make_up(self) -> dict[str, dict[str, int]]:
+        """What is selected: "class", "subject", ... -> clips of each value, most first."""
+        own = by_class("class", self._labels, self._classes)
+        return {
+            each.name: _counts(each.values[self.selected], each.words)
+            for each in (own, *self._colourings.values())
+            if each.words
+        }
+
+    def pick(self, index: int, panel: int = 0) -> None:
+        """Pick a clip from Python, as a click on one of the maps does.
+
+        Raises:
+            InputError: no such clip, or no such map.
+        """
         if not 0 <= index < len(self._labels):
             raise InputError(f"index must be in 0..{len(self._labels) - 1}, it is {index}.")
-        self.scatter.picked = {"index": int(index), "panel": 0, "n": self.picked["n"] + 1}
+        if not 0 <= panel < len(self._maps):
+            raise InputError(f"panel must be in 0..{len(self._maps) - 1}, it is {panel}.")
+        self.scatter.picked = {"index": int(index), "panel": int(panel), "n": self.picked["n"] + 1}
 
-    def _look_up(self, index: int) -> tuple[list[Clip], list[str]]:
-        shown = self._clip(index)  # type: ignore[operator]
-        title = f"{self._names[index]} · {self._classes[int(self._labels[index])]}"
-        if isinstance(shown, Mapping):
-            return list(shown.values()), [title if i == 0 else name for i, name in enumerate(shown)]
-        return [shown], [title]
+    def feature(self, title: str, rows: Sequence[tuple[int, str]]) -> None:
+        """List clips below the maps, each with a note; a click plays one.
 
-    def _show(self, change: Any) -> None:
-        """Play what was picked. An error is shown in the widget, and raised for who called from Python."""
-        try:
-            index = int(change["new"]["index"])
+        Raises:
+            InputError: no such clip.
+        """
+        for index, _ in rows:
             if not 0 <= index < len(self._labels):
-                raise InputError(f"There is no clip {index}.")
-            clips, titles = self._look_up(index)
-            self.player.update(clips, titles, refit=True)
-        except Exception as error:
-            self.message.value = f"<span role='alert'>{html.escape(f'{type(error).__name__}: {error}')}</span>"
-            raise
-        self.message.value = ""
-        self.picked = change["new"]
+                raise InputError(f"index must be in 0..{len(self._labels) - 1}, it is {index}.")
+        self.scatter.featured = {"title": str(title), "rows": [[int(index), str(note)] for index, note in rows]}
+
+    def neighbours(self, index: int, panel: int = 0) -> list[tuple[int, float]]:
+        """The nearest clips of a clip and their cosines, nearest first; empty where the map has no features."""
+        name = list(self._maps)[panel]
+        if name not in self._features or len(self._labels) < 2:
+            return []
+        if name not in self._units:
+            rows = unit_rows(np.asarray(self._features[name], dtype=np.float64)).astype(np.float32)
+            self._units[name] = torch.from_numpy(rows)
+        units = self._units[name]
+        scores = units[index : index + 1] @ units.T
+        scores[0, index] = -torch.inf
+        found, cosines = best(scores, min(NEIGHBOURS, len(units) - 1))
+        return list(zip(found[0].tolist(), cosines[0].tolist(), strict=True))
+
+    def _title_of(self, index: int) -> str:
+        return f"{self._names[index]} · {self._classes[int(self._labels[index])]}"
+
+    def _look_up(self, index: int) -> dict[str, Clip | View]:
+        """What is played for a clip, by title; the first is the clip itself."""
+        shown = self._clip(index)  # type: ignore[operator]
+        first, *others = shown.items() if isinstance(shown, Mapping) else [("", shown)]
+        return {self._title_of(index): first[1], **dict(others)}
+
+    def _play(self, shown: Mapping[str, Clip | View]) -> None:
+        views = [isinstance(each, View) for each in shown.values()]
+        clips = [each.unmasked if isinstance(each, View) else each for each in shown.values()]
+        hidden = [each.hidden.numpy() for each in shown.values() if isinstance(each, View)]
+        self.player.update(clips, list(shown), refit=True, hidden=hidden if all(views) else None)
+
+    def _known(self, index: Any) -> int:
+        if not 0 <= int(index) < len(self._labels):
+            raise InputError(f"There is no clip {index}.")
+        return int(index)
+
+    def _guarded(self, act: Callable[[Mapping[str, Any]], None]) -> Callable[[Any], None]:
+        """An error is shown in the widget, and raised for who called from Python."""
+
+        def run(change: Any) -> None:
+            try:
+                act(change["new"])
+            except Exception as error:
+                self.message.value = f"<span role='alert'>{html.escape(f'{type(error).__name__}: {error}')}</span>"
+                raise
+            self.message.value = ""
+
+        return run
+
+    def _show(self, picked: Mapping[str, Any]) -> None:
+        index = self._known(picked["index"])
+        self._play(self._look_up(index))  # first: the clip is what is waited for
+        self._point_out(index, int(picked.get("panel", 0)))
+        self.picked = dict(picked)
+
+    def _point_out(self, index: int, panel: int) -> None:
+        """Say which clips are nearest to the picked one."""
+        panel = panel if 0 <= panel < len(self._maps) else 0
+        rows = [[near, cosine] for near, cosine in self.neighbours(index, panel)]
+        self.scatter.near = {"of": index, "space": list(self.scatter.titles)[panel], "rows": rows}
+
+    def _show_beside(self, beside: Mapping[str, Any]) -> None:
+        """Play another clip beside the picked one."""
+        pair = (self.picked["index"], self._known(beside["index"]))
+        self._play(dict(next(iter(self._look_up(index).items())) for index in pair))
 
     def describe(self) -> str:
         clips, maps = len(self._labels), len(self._maps)
@@ -221,9 +267,57 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         return embeddings.tsne_panels(self._maps, self._labels, self._classes, self._title, synthetic=self._synthetic)
 
 
-def _from_set(clips: SkeletonSet, preprocess: Preprocess | None) -> Callable[[int], Clip]:
-    def look_up(index: int) -> Clip:
-        x = clips.clips([index])
-        return (x if preprocess is None else preprocess.apply(x, clips.layout))[0]
+def _groups_of(clips: SkeletonSet) -> dict[str, Any]:
+    """Ids and lengths of a set, by name."""
+    named: dict[str, Any] = dict(clips.ids)
+    if clips.styles and "style" in named:
+        named["style"] = np.array(clips.styles)[named["style"]]
+    return named if clips.length is None else {**named, "length": clips.length.astype(np.float32)}
+
+
+def _checked_features(features: Mapping[str, Any], maps: Mapping[str, Any], count: int) -> dict[str, NDArray[Any]]:
+    """The features of those maps that have some."""
+    for name, array in features.items():
+        if name in maps and (array.ndim != 2 or len(array) != count):
+            raise InputError(f"features of {name!r} must have shape ({count}, D); they have {array.shape}.")
+        check_finite(array)
+    return {name: array for name, array in features.items() if name in maps}
+
+
+def _moves(maps: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The weakest and the strongest view, where all maps have one frame."""
+    ladder = [name for name, value in maps.items() if name not in ("clean", "key")]
+    together = all(isinstance(value, Embedding) and value.start != "PCA" for value in maps.values())
+    if not together or len(ladder) < 2:
+        return None
+    return ("basic" if "basic" in ladder else ladder[0], "strong" if "strong" in ladder else ladder[-1])
+
+
+def _caption(title: str, maps: Mapping[str, Any]) -> str:
+    """What is said below the maps: whose, and how they were made."""
+    made = next((value.caption for value in maps.values() if isinstance(value, Embedding)), "")
+    return f"{title} · {made}" if made else title
+
+
+def _counts(values: NDArray[np.uint8], words: Sequence[str]) -> dict[str, int]:
+    found = np.bincount(values, minlength=len(words))
+    order = np.argsort(-found, kind="stable")
+    return {words[i]: int(found[i]) for i in order if found[i]}
+
+
+def _from_set(clips: SkeletonSet, preprocess: Preprocess | None, views: GrowingViews | None) -> Callable[[int], Shown]:
+    """A clip of the set, with one draw of each view where there are views; the same draw at every call."""
+
+    def prepared(indices: Sequence[int]) -> torch.Tensor:
+        x = clips.clips(indices)
+        return x if preprocess is None else preprocess.apply(x, clips.layout)
+
+    def look_up(index: int) -> Shown:
+        if views is None:
+            return prepared([index])[0]
+        partners = [(index + step) % len(clips) for step in range(min(_PARTNERS, len(clips)))]
+        strengths = [[1.0] * len(ops) for ops in views.sets]
+        made = bend(prepared(partners), views, strengths, index, "joint", clips.layout)
+        return dict(zip(("original", *views.names), made, strict=True))
 
     return look_up

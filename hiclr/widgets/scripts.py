@@ -6,14 +6,23 @@ from pathlib import Path
 __all__ = ["script", "style"]
 
 _HERE = Path(__file__).parent
-_SHARED = re.compile(r'^import \{[^}]*\} from "\./page\.js";\n', re.MULTILINE)
+_IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.MULTILINE)
 
 
 def script(name: str) -> str:
-    """The module `name`.js with `page.js` inside: a widget's module can import nothing that lies beside it."""
-    shared = (_HERE / "page.js").read_text(encoding="utf-8")
-    own = (_HERE / f"{name}.js").read_text(encoding="utf-8")
-    return re.sub(r"^export ", "", shared, flags=re.MULTILINE) + _SHARED.sub("", own)
+    """The module `name`.js with what it imports inside: a widget's module can import nothing that lies beside it."""
+    parts: dict[str, str] = {}  # by name, in the order of need
+
+    def read(part: str) -> None:
+        source = (_HERE / f"{part}.js").read_text(encoding="utf-8")
+        for needed in _IMPORT.findall(source):
+            if needed not in parts:
+                read(needed)
+        parts[part] = _IMPORT.sub("", source)
+
+    read(name)
+    own = parts.pop(name)
+    return "".join(re.sub(r"^export ", "", part, flags=re.MULTILINE) for part in parts.values()) + own
 
 
 def style(name: str) -> str:
