@@ -77,8 +77,8 @@ def change_edges(weights: Tensor, inside: Inside, layer: int, signed: bool = Fal
     drop, add, amount = (_over_maps(value) for value in (drop[:, layer], add[:, layer], amount))
     dropped = scores < drop
     kept = torch.where(dropped, 0.0, weights / (1 - drop))
-    # of a score below the rate the ratio to it is uniform again, and independent of the dropping
-    again = torch.where(dropped, scores / drop.clamp(min=1e-12), scores)
+    # where in its own part of [0, 1) a score lies is uniform again, and independent of the dropping
+    again = torch.where(dropped, scores / drop.clamp(min=1e-12), (scores - drop) / (1 - drop))
     new = ((kept == 0) & (again < add)).to(kept.dtype)
     over = (1, 2, 3)
     total, added = kept.sum(dim=over, keepdim=True), new.sum(dim=over, keepdim=True)
