@@ -28,7 +28,7 @@ from hiclr.pretraining.methods import Method
 from hiclr.pretraining.model import build_model, build_networks, coordinate_scale, layout_of, preprocess_of, views_of
 from hiclr.pretraining.process import keep_memory, progress
 from hiclr.pretraining.schedule import derive
-from hiclr.runs import Run, load_run, pick_device, write_atomically
+from hiclr.runs import Exported, Run, load_run, pick_device, write_atomically
 from hiclr.skeleton import Layout
 
 __all__ = [
@@ -136,6 +136,11 @@ def load_model(run: Run | Path | str) -> Method:
         InputError: no checkpoint, or one whose names or shapes are not those of the settings.
     """
     run = run if isinstance(run, Run) else load_run(run)
+    if isinstance(run, Exported):
+        raise InputError(
+            f"{run.path} is an exported model: it holds the encoder and its head, and this needs the whole "
+            "model. Give the run it was exported from."
+        )
     config, state = PretrainConfig.from_dict(run.config), _trained(run)
     if "queue.keys" in state:  # a queue whose size was measured by the clips
         config = replace(config, queue_size=state["queue.keys"].shape[1])

@@ -160,7 +160,7 @@ def import_released(
     digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     origin = {"title": title, "file": Path(path).name, "sha256": digest, "notes": notes, "names": dict(found.names),
               "left": dict(found.left)}  # fmt: skip
-    source = f"the authors' training clips ({title})"
+    source = f"the authors of {title}"
     data = {"source": source, "synthetic": False, "layout": describe_layout(layout)}
     parts = {"encoder": model.encoder, "head": head}
     description = {

@@ -18,7 +18,7 @@ from hiclr.datasets import RELEASED_CODE, SkeletonSet, bones, save_set
 from hiclr.encoders import load_released
 from hiclr.errors import InputError
 from hiclr.evaluation import evaluate
-from hiclr.features import features, load_encoder
+from hiclr.features import features, load_encoder, load_model
 from hiclr.models import TrainedModel, import_released, read_state_dict
 from hiclr.pretraining import PRESETS, prepare_run, pretrain
 from hiclr.runs import Exported, Run, load_run, open_run, watch
@@ -150,6 +150,8 @@ def test_nothing_is_trained_in_an_export(exported: Path):
         open_run(exported, TINY.to_dict(), {})
     with pytest.raises(InputError, match="exported model"):
         list(watch(exported))
+    with pytest.raises(InputError, match="needs the whole model"):  # its queue and key encoder
+        load_model(load_run(exported))
 
 
 def test_a_run_without_a_checkpoint_is_not_exported(tmp_path: Path):

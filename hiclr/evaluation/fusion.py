@@ -161,8 +161,8 @@ def evaluate_fusion(
 ) -> dict[str, Any]:
     """Linear probes on the frozen encoders of several runs, each alone and fused with equal and with chosen weights.
 
-    Weights are chosen on a fifth of the train part (whole subjects where known), with probes fitted on the rest of
-    it; then the probes are fitted on the whole train part. The test part decides nothing.
+    Weights are chosen on a part of train (a fifth; where subjects are known whole ones, at least a fifth), with probes
+    fitted on the rest of it; then the probes are fitted on the whole train part. The test part decides nothing.
 
     Args:
         runs: one for each stream, in the order of the weights.
