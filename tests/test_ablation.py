@@ -99,7 +99,7 @@ def test_a_product_goes_with_every_variant(tmp_path: Path):
         ('[[variant]]\nname = "a"\nbranches = "3"', "branches in variant 'a' must be a whole number; it is '3'"),
         ('[[variant]]\nname = "a"\nbranches = true', "must be a whole number; it is True"),
         ('[[variant]]\nname = "a"\nlr_steps = ["x"]', "lr_steps in variant 'a' must be a list, each a whole number"),
-        ('[[variant]]\nname = "a"\nencoder = "gcn"', "encoder in variant 'a' must be one of stgcn"),
+        ('[[variant]]\nname = "a"\nencoder = "gcn"', "variant 'a': encoder must be one of stgcn"),
         ('[[variant]]\nname = "a"\nmomentum = "much"', "momentum in variant 'a' must be a number or \"none\""),
         ('[[variant]]\nname = "a"\ntemperature = 0', "variant 'a': temperature must be above 0"),
         ('[[variant]]\nname = "a"\nseed = 3', "--seeds"),
