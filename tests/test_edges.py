@@ -130,7 +130,10 @@ def test_what_is_dropped_may_be_added_again_as_anything_that_is_not_there():
 @pytest.mark.parametrize("drop", [0.0, 0.05, 0.5])
 def test_places_without_an_edge_get_one_at_the_rate_of_adding_whatever_is_dropped(drop: float):
     graph, add = spatial_partition(NTU_25), 0.05
-    inside = drawn((64, *SHAPE[1:])) | {"edges.drop": torch.full((64, 10), drop), "edges.add": torch.full((64, 10), add)}
+    inside = drawn((64, *SHAPE[1:])) | {
+        "edges.drop": torch.full((64, 10), drop),
+        "edges.add": torch.full((64, 10), add),
+    }
     added = change_edges(graph, inside, 0)[:, graph == 0] != 0
     assert float(added.float().mean()) == pytest.approx(add, abs=0.004)  # of 115,000 places: 6 standard errors
 
