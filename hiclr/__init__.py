@@ -17,6 +17,7 @@ Rooms, in the order in which data flows; no room imports from one further down:
     workbook       what the notebooks share: clips, settings, the run folder
     figures        pictures, each a function that returns a figure
     widgets        the interactive ones for JupyterLab
+    reporting      results as one HTML page, or as tables for a paper
 """
 
 import os

@@ -73,7 +73,7 @@ def _parse(args: list[str]) -> Any:
     """The command that these arguments name; tyro prints help (exit 0) or what is wrong with them (exit 2)."""
     import tyro
 
-    from hiclr.commands import Ablate, Doctor, Embed, Evaluate, Export, Fuse, Import, Prepare, Pretrain, Watch
+    from hiclr.commands import Ablate, Doctor, Embed, Evaluate, Export, Fuse, Import, Prepare, Pretrain, Report, Watch
     from hiclr.pretraining import PRESETS
 
     # --preset decides the defaults of the other flags, so it is looked for before they are parsed
@@ -92,6 +92,7 @@ def _parse(args: list[str]) -> Any:
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
         | Annotated[Embed, tyro.conf.subcommand("embed")]
         | Annotated[Fuse, tyro.conf.subcommand("fuse")]
+        | Annotated[Report, tyro.conf.subcommand("report")]
         | Annotated[Ablate, tyro.conf.subcommand("ablate")]
         | Annotated[Export, tyro.conf.subcommand("export")]
         | Annotated[Import, tyro.conf.subcommand("import")]

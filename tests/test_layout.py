@@ -28,6 +28,7 @@ ORDER = (
     "workbook",
     "figures",
     "widgets",
+    "reporting",
     "parity",
     "commands",
     "__main__",

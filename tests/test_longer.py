@@ -128,6 +128,8 @@ def test_transfer_takes_another_layout_and_has_a_file_of_its_own(run: Run, patch
     assert path.name == "results.transfer.json" and json.loads(path.read_text()) == found
     if own is not None:
         assert json.loads(results_path(run, moving()).read_text()) == own
+    strange = replace(other, layout=replace(KINECT_20_SDK, joints=tuple(f"j{v}" for v in range(20))))
+    assert "not possible here. Only" in how_long("transfer", run, strange)
     with pytest.raises(InputError):
         evaluate(run, other, ["linear"], device="cpu")  # without transfer other joints are refused as before
 

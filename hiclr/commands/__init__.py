@@ -6,6 +6,7 @@ from hiclr.commands.exchange import Export, Import
 from hiclr.commands.fuse import Fuse
 from hiclr.commands.measure import Embed, Evaluate
 from hiclr.commands.prepare import Doctor, Prepare
+from hiclr.commands.report import Report
 from hiclr.commands.train import Pretrain
 from hiclr.commands.watch import Watch
 
@@ -20,5 +21,6 @@ __all__ = [
     "Import",
     "Prepare",
     "Pretrain",
+    "Report",
     "Watch",
 ]

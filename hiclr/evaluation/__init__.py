@@ -30,6 +30,7 @@ from hiclr.evaluation.statistics import (
     group_accuracy,
     mcnemar,
     mean_class_accuracy,
+    most_confused,
     over_seeds,
     paired,
 )
@@ -114,6 +115,7 @@ __all__ = [
     "mean_class_accuracy",
     "measure",
     "measure_robustness",
+    "most_confused",
     "nearest",
     "neighbour_purity",
     "ntu_one_shot",

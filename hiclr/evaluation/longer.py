@@ -65,11 +65,14 @@ def how_long(name: str, run: Run, clips: SkeletonSet, split: str | None = None, 
         device: where it is going to be measured.
 
     Raises:
-        InputError: an unknown name, no test part, joints that the encoder does not have.
+        InputError: an unknown name, or no test part.
     """
     if name not in LONGER:
         raise InputError(f"There is no longer protocol {name!r}; there are: {', '.join(LONGER)}.")
-    clips = carried(run, clips) if name == TRANSFER else clips
+    try:
+        clips = carried(run, clips) if name == TRANSFER else clips
+    except InputError as error:
+        return f"{name}: not possible here. {error}"
     work = LONGER[name].work(clips, split)
     encode, train = _seconds_a_clip(run, clips, split, device, bool(work.trained))
     seconds = work.encoded * encode + work.trained * train

@@ -23,6 +23,7 @@ __all__ = [
     "group_accuracy",
     "mcnemar",
     "mean_class_accuracy",
+    "most_confused",
     "over_seeds",
     "paired",
 ]
@@ -193,6 +194,20 @@ def confusion_counts(y: Ids, predicted: Ids, num_classes: int) -> Ids:
     if not 0 <= both.min() <= both.max() < num_classes:
         raise InputError(f"classes must be in 0..{num_classes - 1}; they reach from {both.min()} to {both.max()}.")
     return np.asarray(confusion_matrix(y, predicted, labels=np.arange(num_classes)), dtype=np.int64)
+
+
+def most_confused(confusion: Ids, count: int = 3) -> list[tuple[int, int]]:
+    """(true, predicted) of the largest confusions by clips; ties by share of the row.
+
+    Args:
+        confusion: (C, C) counts, rows are true.
+        count: of pairs, at most.
+    """
+    wrong = confusion - np.diag(np.diag(confusion))
+    rank = wrong + wrong / (confusion.sum(axis=1, keepdims=True) + 1)
+    order = np.argsort(-rank, axis=None, kind="stable")[:count]
+    pairs = [divmod(int(place), len(confusion)) for place in order]
+    return [(row, column) for row, column in pairs if wrong[row, column]]
 
 
 def class_accuracy(confusion: Ids) -> NDArray[np.float64]:

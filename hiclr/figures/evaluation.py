@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from hiclr.errors import InputError
-from hiclr.evaluation import interval
+from hiclr.evaluation import interval, most_confused
 from hiclr.figures.style import (
     INK,
     PALETTE,
@@ -20,12 +20,13 @@ from hiclr.figures.style import (
     class_colours,
     label,
     new_figure,
+    pale,
     percent_axis,
     styled,
     titled,
 )  # fmt: skip
 
-__all__ = ["confusion", "per_class", "result_bars"]
+__all__ = ["confusion", "per_class", "reliability", "result_bars"]
 
 Ids = NDArray[np.int64]
 
@@ -82,7 +83,7 @@ def confusion(
     _class_ticks(axes, classes)
     if count <= _READABLE:
         _write_counts(axes, table, share)
-    worst = _worst(table)
+    worst = most_confused(table)
     for row, column in worst:
         axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, ec=PALETTE[3], lw=1.8))
     bar = figure.colorbar(image, ax=axes, shrink=0.5, aspect=18, pad=0.02, ticks=[0, 0.5, 1])
@@ -117,15 +118,6 @@ def _write_counts(axes: Any, table: Ids, share: NDArray[np.float64]) -> None:
         dark = share[row, column] > 0.45
         axes.text(column, row, f"{table[row, column]}", ha="center", va="center", fontsize=size,
                   color="white" if dark else INK)  # fmt: skip
-
-
-def _worst(table: Ids, count: int = 3) -> list[tuple[int, int]]:
-    """(true, predicted) of the largest confusions by clips; ties by share of the row."""
-    wrong = table - np.diag(np.diag(table))
-    rank = wrong + wrong / (table.sum(axis=1, keepdims=True) + 1)
-    order = np.argsort(-rank, axis=None, kind="stable")[:count]
-    pairs = [divmod(int(place), len(table)) for place in order]
-    return [(row, column) for row, column in pairs if wrong[row, column]]
 
 
 def _in_words(table: Ids, worst: list[tuple[int, int]], classes: Sequence[str]) -> list[str]:
@@ -186,6 +178,57 @@ def _whisker(axes: Any, percent: float, count: int, y: float) -> None:
     low, high = interval(percent, count)
     for colour, width in (("white", 3.0), (INK, 1.2)):  # the white rim shows it on dark bars
         axes.plot([low, high], [y, y], color=colour, lw=width, alpha=0.9, solid_capstyle="butt", zorder=3)
+
+
+_DIAGRAMS = (
+    ("reliability", "ece", "all training clips"),
+    ("reliability_before", "ece_before", "held-out clips kept from the probe"),
+    ("reliability_after", "ece_after", "the same, temperature fitted"),
+)
+
+
+@styled
+def reliability(found: Mapping[str, Any], title: str = "Calibration", *, synthetic: bool = False) -> Figure:
+    """How often the linear probe is right at each confidence: bars on the diagonal are honest, below it too sure.
+
+    Shade of a bar: clips in it; the red step is the distance to the diagonal, whose mean over clips is the error.
+
+    Args:
+        found: what `evaluate` has as "calibration".
+        title: above.
+        synthetic: say so in the title.
+
+    Raises:
+        InputError: there is no diagram.
+    """
+    shown = [entry for entry in _DIAGRAMS if entry[0] in found]
+    if not shown:
+        raise InputError('There is no reliability diagram: give what `evaluate` with "calibration" has as that.')
+    figure = new_figure(3.9, titled(title, synthetic), 3.3 * len(shown))
+    for axes, (name, error, words) in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown, strict=True):
+        _diagram(axes, found[name])
+        axes.set_title(f"{words}\nECE {found[error]:.1f} %", fontsize=9)
+    return figure
+
+
+def _diagram(axes: Any, table: Mapping[str, Any]) -> None:
+    low, high, accuracy, confidence = (
+        100 * np.asarray(table[key], dtype=float) for key in ("low", "high", "accuracy", "confidence")
+    )
+    count = np.asarray(table["count"], dtype=float)
+    shades = [pale(PALETTE[0], 0.25 + 0.75 * share) for share in count / count.max()]
+    axes.bar(low, accuracy, width=high - low, align="edge", color=shades, edgecolor="white", lw=0.6)
+    axes.plot([0, 100], [0, 100], color=INK, lw=1, ls=(0, (3, 2)))
+    axes.vlines(
+        confidence, np.minimum(accuracy, confidence), np.maximum(accuracy, confidence), color=PALETTE[3], lw=2.2
+    )
+    for x, y, clips in zip(confidence, np.maximum(accuracy, confidence), count, strict=True):
+        axes.text(min(x, 97), min(y + 2, 104), f"{clips:.0f}", ha="center", fontsize=6.5, color=QUIET)
+    for axis in (axes.xaxis, axes.yaxis):
+        percent_axis(axis, 110 if axis.axis_name == "y" else 100)
+    axes.set_yticks(range(0, 101, 20))
+    axes.set_xlabel("confidence (numbers: clips of the bin)")
+    axes.set_ylabel("right")
 
 
 # What is drawn: the group's title, (protocol, key) of the pretrained encoder, the floors measured alike.

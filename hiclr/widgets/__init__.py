@@ -13,7 +13,8 @@ except ImportError as error:
     ) from error
 
 from hiclr.widgets.bench import AugmentationBench
+from hiclr.widgets.confusions import Confusions
 from hiclr.widgets.explorer import Explorer
 from hiclr.widgets.player import Player
 
-__all__ = ["AugmentationBench", "Explorer", "Player"]
+__all__ = ["AugmentationBench", "Confusions", "Explorer", "Player"]

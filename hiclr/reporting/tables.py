@@ -1,0 +1,223 @@
+"""Results as tables: one column for each run, a row for each figure; as Markdown or LaTeX for a paper."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hiclr.errors import InputError
+from hiclr.evaluation import compare, confusion_counts, most_confused, over_seeds
+from hiclr.evaluation.protocols import TOP
+from hiclr.reporting.results import Evaluated
+from hiclr.workbook import Table
+
+__all__ = ["confused_table", "expected_table", "figures_table", "floors_table", "latex", "markdown", "subjects_table",
+           "tables"]  # fmt: skip
+
+_FLOORS = {"raw_1nn": "raw 1-NN", "random_linear": "random encoder, linear top1"}
+_TESTED = "linear/top1"
+
+
+def tables(evaluated: Sequence[Evaluated]) -> list[Table]:
+    """All tables of some results, those that hold something.
+
+    Args:
+        evaluated: one or more; they need not be of the same clips, and what compares them is left out where they are
+            not.
+    """
+    every = (what_table, figures_table, subjects_table, floors_table, _seeds, _tests)
+    made = [*(table(evaluated) for table in every), *(expected_table(one) for one in evaluated)]
+    return [table for table in made if table is not None and table.rows]
+
+
+def _names(evaluated: Sequence[Evaluated]) -> list[str]:
+    """Of the columns: the run, with the split where one run has several."""
+    runs = [str(one.result["run"]) for one in evaluated]
+    several = len(set(runs)) < len(runs)
+    return [f"{run} · {one.result['protocol']}" if several else run for run, one in zip(runs, evaluated, strict=True)]
+
+
+def what_table(evaluated: Sequence[Evaluated]) -> Table:
+    keys = ("stream", "seed", "epoch", "epochs", "source", "protocol", "synthetic", "fingerprint", "time")
+    rows: list[list[Any]] = [[key, *(_word(one.result.get(key)) for one in evaluated)] for key in keys]
+    rows += [[f"{part} clips", *(f"{one.result['data'][part]:,}" for one in evaluated)] for part in ("train", "test")]
+    rows += [["classes", *(str(one.result["data"]["classes"]) for one in evaluated)]]
+    rows += [["commit", *(_word(one.result["environment"].get("commit")) for one in evaluated)]]
+    return Table("What the numbers are of", ["", *_names(evaluated)], rows)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None else str(value)[:40]
+
+
+def _measured(evaluated: Sequence[Evaluated]) -> list[tuple[str, str]]:
+    """(protocol, measure) of every figure of any of them, in order; of few classes top-5 is always right."""
+    found = {(row["protocol"], row["measure"]): None for one in evaluated for row in one.result["rows"]}
+    few = max(one.result["data"]["classes"] for one in evaluated) <= TOP
+    return [key for key in found if key[0] != "baseline" and not (few and key[1].endswith(f"top{TOP}"))]
+
+
+def _row(one: Evaluated, key: tuple[str, str]) -> dict[str, Any] | None:
+    rows = (row for row in one.result["rows"] if (row["protocol"], row["measure"]) == key)
+    return next(rows, None)
+
+
+def figures_table(evaluated: Sequence[Evaluated], only: str | None = None) -> Table:
+    """Every figure with its interval; of one protocol alone where that is named."""
+
+    def cell(row: dict[str, Any] | None) -> str:
+        if row is None:
+            return "-"
+        return f"{row['value']:.2f}" + (
+            "" if row["interval"] is None else " ({:.1f} to {:.1f})".format(*row["interval"])
+        )
+
+    rows = [[" ".join(key), *(cell(_row(one, key)) for one in evaluated)] for key in _measured(evaluated)
+            if only in (None, key[0])]  # fmt: skip
+    return Table("Results in %, with the 95 % interval over test clips", ["", *_names(evaluated)], rows)
+
+
+def subjects_table(evaluated: Sequence[Evaluated]) -> Table:
+    """The interval of each accuracy when whole subjects are drawn instead of clips."""
+    rows = []
+    for key in _measured(evaluated):
+        found = [_row(one, key) for one in evaluated]
+        bounds = [None if row is None else row["over_subjects"] for row in found]
+        if any(bounds):
+            rows.append([" ".join(key), *("-" if b is None else f"{b[0]:.1f} to {b[1]:.1f}" for b in bounds)])
+    return Table("The same, 95 % interval over whole subjects", ["", *_names(evaluated)], rows)
+
+
+def floors_table(evaluated: Sequence[Evaluated]) -> Table:
+    """Raw distances, the untrained encoder and chance."""
+    names = {name: None for one in evaluated for name in one.result["baseline"]}
+    rows = [[_floor(name), *(_number(one.result["baseline"].get(name)) for one in evaluated)] for name in names]
+    rows += [[f"chance, {kind}", *(_number(one.result["chance"][kind]) for one in evaluated)]
+             for kind in ("uniform", "majority")]  # fmt: skip
+    return Table("Floors in %: what a result has to beat", ["", *_names(evaluated)], rows)
+
+
+def _floor(name: str) -> str:
+    return _FLOORS.get(name, name.replace("random_knn_", "random encoder, kNN k = "))
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _seeds(evaluated: Sequence[Evaluated]) -> Table | None:
+    """Mean and standard deviation, where the results differ in their seed alone."""
+    of = {tuple(str(one.result[key]) for key in ("fingerprint", "protocol", "stream", "epoch")) for one in evaluated}
+    settings = [{k: v for k, v in one.run.config.items() if k != "seed"} for one in evaluated]
+    seeds = {one.result["seed"] for one in evaluated}
+    if len(of) != 1 or len(seeds) != len(evaluated) or len(evaluated) < 2 or any(s != settings[0] for s in settings):
+        return None
+    rows = []
+    for key in _measured(evaluated):
+        found = [row["value"] for row in (_row(one, key) for one in evaluated) if row is not None]
+        if len(found) == len(evaluated):
+            spread = over_seeds(found)
+            rows.append([" ".join(key), f"{spread.mean:.2f} ± {spread.sd:.2f}"])
+    return Table(f"Mean and standard deviation over {len(evaluated)} seeds, in %", ["", "mean ± sd"], rows)
+
+
+def _tests(evaluated: Sequence[Evaluated]) -> Table | None:
+    """Each run against the first one, clip by clip."""
+    first, names, rows = evaluated[0].predictions, _names(evaluated), []
+    for name, one in list(zip(names, evaluated, strict=True))[1:]:
+        try:
+            if first is None or one.predictions is None:
+                continue
+            test = compare(first, one.predictions, _TESTED)
+        except InputError:  # other clips, or no linear probe
+            continue
+        bounds = "-" if test.over_clips is None else "{:+.1f} to {:+.1f}".format(*(100 * b for b in test.over_clips))
+        rows.append([f"{name} - {names[0]}", f"{100 * test.difference:+.2f}", bounds, f"{test.p:.2g}",
+                     f"{test.only_second} / {test.only_first}"])  # fmt: skip
+    columns = ("runs", "difference in points", "95 % interval over clips", "p (McNemar)", "right in one alone")
+    return Table("Paired test of the linear probe", columns, rows) if rows else None
+
+
+def confused_table(one: Evaluated, measure: str = _TESTED, pairs: int = 3, most: int = 4) -> Table:
+    """The largest confusions, with the names of some of their clips.
+
+    Args:
+        one: results with predictions.
+        measure: of the predictions, "protocol/measure".
+        pairs: of classes, at most.
+        most: names of each, at most.
+
+    Raises:
+        InputError: there are no such predictions.
+    """
+    kept = one.predictions
+    if kept is None or measure not in kept.classes:
+        raise InputError(f"There are no predictions of {measure!r}: evaluate the run with that protocol first.")
+    predicted, names = kept.classes[measure], np.array(kept.names)
+    counts = confusion_counts(kept.y, predicted, len(one.classes))
+    rows = []
+    for true, taken in most_confused(counts, pairs):
+        which = names[(kept.y == true) & (predicted == taken)]
+        words = ", ".join([*which[:most], *(["…"] if len(which) > most else [])])
+        rows.append([one.classes[true], one.classes[taken], f"{len(which)} of {counts[true].sum()}", words])
+    return Table("Most confused", ("true", "taken for", "clips", "names"), rows)
+
+
+def expected_table(one: Evaluated) -> Table | None:
+    """Published values beside ours, on a public benchmark; each in a column of its own."""
+    found = one.result.get("expected")
+    if found is None:
+        return None
+    rows = [
+        [row["protocol"], row["stream"], row["method"], *("" if row[key] is None else f"{row[key]:.2f}"
+         for key in ("published", "ours")), row["source"]]
+        for row in found["rows"]
+    ]  # fmt: skip
+    columns = ("protocol", "stream", "", "published, %", "ours, %", "source")
+    return Table(f"Expected against got: {found['title']}, {one.result['run']}", columns, rows)
+
+
+def _line(text: str) -> str:
+    """Text of a stranger's file as one line."""
+    return " ".join(str(text).split())
+
+
+def _cells(row: Sequence[Any]) -> list[str]:
+    return [_line(f"{value:.2f}" if isinstance(value, float) else value) for value in row]
+
+
+_MARKS = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]<>#|~"})
+
+
+def markdown(made: Sequence[Table]) -> str:
+    """Tables as Markdown; what could be read as markup is escaped."""
+    parts = []
+    for table in made:
+        rows = [list(table.columns), ["---"] * len(table.columns), *([c.translate(_MARKS) for c in _cells(row)]
+                for row in table.rows)]  # fmt: skip
+        rows[0] = [cell.translate(_MARKS) for cell in _cells(rows[0])]
+        lines = [f"| {' | '.join(row)} |" for row in rows]
+        parts.append("\n".join([f"**{_line(table.title).translate(_MARKS)}**", "", *lines]))
+    return "\n\n".join(parts) + "\n"
+
+
+_TEX = str.maketrans({
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"}, "\\": r"\textbackslash{}", "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}", "±": r"$\pm$", "·": r"$\cdot$", "<": r"$<$", ">": r"$>$", "|": r"$|$",
+})  # fmt: skip
+
+
+def latex(made: Sequence[Table]) -> str:
+    """Tables as LaTeX, for the package booktabs; every sign of TeX's own is escaped."""
+    parts = []
+    for table in made:
+        head, *body = ([cell.translate(_TEX) for cell in _cells(row)] for row in (table.columns, *table.rows))
+        lines = [f"{' & '.join(row)} \\\\" for row in body]
+        parts.append("\n".join([
+            r"\begin{table}", r"\centering", f"\\caption{{{_line(table.title).translate(_TEX)}}}",
+            f"\\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}", r"\toprule", f"{' & '.join(head)} \\\\", r"\midrule",
+            *lines, r"\bottomrule", r"\end{tabular}", r"\end{table}",
+        ]))  # fmt: skip
+    return "\n\n".join(parts) + "\n"
