@@ -8,11 +8,21 @@ from hiclr.evaluation.distortion import bone_change, displacement, spectrum_chan
 from hiclr.evaluation.finetune import fine_tune, finetune_text, semi_supervised
 from hiclr.evaluation.floors import chance, random_features, raw_coordinates, raw_nearest
 from hiclr.evaluation.fusion import Scores, choose_weights, evaluate_fusion, fuse, fusion_table
+from hiclr.evaluation.geometry import (
+    alignment,
+    cluster_agreement,
+    effective_rank,
+    geometry,
+    neighbour_change,
+    over_runs,
+    uniformity,
+)
 from hiclr.evaluation.holdout import Holdout, hold_out
 from hiclr.evaluation.knn import knn_accuracy, knn_predict, knn_predictions, nearest
 from hiclr.evaluation.labels import RULES, Labelled, draw_labels
 from hiclr.evaluation.linear import class_scores, converged, linear_probe, rank_classes, top_k_accuracy
 from hiclr.evaluation.longer import LONGER, TRANSFER, how_long
+from hiclr.evaluation.maps import MAPPED, sample_note, stratified_sample, tsne_maps
 from hiclr.evaluation.predictions import Predictions, compare, load_predictions
 from hiclr.evaluation.probes import ACTCLR, HICLR, MAMP, Probe, ProbeConfig, choose_rate, sgd_probe
 from hiclr.evaluation.protocols import DEFAULT, PROTOCOLS, Outcome, Part
@@ -47,6 +57,7 @@ __all__ = [
     "HICLR",
     "LONGER",
     "MAMP",
+    "MAPPED",
     "NOT_KEPT",
     "PROTOCOLS",
     "PUBLISHED",
@@ -73,6 +84,7 @@ __all__ = [
     "Scores",
     "Seen",
     "adaptive_reliability",
+    "alignment",
     "benchmark_of",
     "body_parts",
     "bone_change",
@@ -84,6 +96,7 @@ __all__ = [
     "clamp_perplexity",
     "class_accuracy",
     "class_scores",
+    "cluster_agreement",
     "compare",
     "confidence_of",
     "confusion_counts",
@@ -91,6 +104,7 @@ __all__ = [
     "displacement",
     "draw_labels",
     "drop_frames",
+    "effective_rank",
     "evaluate",
     "evaluate_fusion",
     "expected",
@@ -101,6 +115,7 @@ __all__ = [
     "fit_temperature",
     "fuse",
     "fusion_table",
+    "geometry",
     "group_accuracy",
     "hold_out",
     "how_long",
@@ -117,9 +132,11 @@ __all__ = [
     "measure_robustness",
     "most_confused",
     "nearest",
+    "neighbour_change",
     "neighbour_purity",
     "ntu_one_shot",
     "one_shot",
+    "over_runs",
     "over_seeds",
     "paired",
     "pool_robustness",
@@ -132,14 +149,18 @@ __all__ = [
     "results_path",
     "retrieve",
     "robustness_text",
+    "sample_note",
     "semi_supervised",
     "sgd_probe",
     "silhouette",
     "spectrum_change",
+    "stratified_sample",
     "swap_sides",
     "sweep",
     "table",
     "top_k_accuracy",
     "transfer_to",
     "tsne",
+    "tsne_maps",
+    "uniformity",
 ]

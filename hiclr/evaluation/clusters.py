@@ -15,6 +15,7 @@ __all__ = [
     "Embedding",
     "clamp_perplexity",
     "layout_start",
+    "nearest_others",
     "neighbour_purity",
     "silhouette",
     "solve_tsne",
@@ -149,9 +150,13 @@ def neighbour_purity(features: NDArray[Any], y: NDArray[np.int64], k: int = 10) 
     """
     if len(features) < 2:
         raise InputError(f"neighbours need at least 2 clips; there are {len(features)}.")
-    k = min(k, len(features) - 1)
+    others = nearest_others(features, min(k, len(features) - 1))
+    return float((y[others] == y[:, None]).mean())
+
+
+def nearest_others(features: NDArray[Any], k: int) -> NDArray[np.int64]:
+    """(N, k) rows nearest to each row by cosine, nearest first, and never the row itself."""
     indices, _ = nearest(features, features, k + 1)
     own = indices == np.arange(len(features))[:, None]
-    own[~own.any(axis=1), -1] = True  # more than k clips equal to this one came before it: drop the last
-    others = indices[~own].reshape(len(features), k)
-    return float((y[others] == y[:, None]).mean())
+    own[~own.any(axis=1), -1] = True  # more than k rows equal to this one came before it: drop the last
+    return np.asarray(indices[~own].reshape(len(features), k))

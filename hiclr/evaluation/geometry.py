@@ -1,0 +1,179 @@
+"""Numbers beside a map, which need no picture: is it actions that lie together, and how much of the space is used?"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+from hiclr.errors import InputError
+from hiclr.evaluation.clusters import nearest_others, neighbour_purity, silhouette
+from hiclr.evaluation.knn import check_finite, unit_rows
+
+__all__ = [
+    "alignment",
+    "cluster_agreement",
+    "effective_rank",
+    "geometry",
+    "neighbour_change",
+    "over_runs",
+    "uniformity",
+]
+
+AT_MOST = 5000  # clips that a number of pairs is taken over
+_TEMPERATURE = 2.0  # t of uniformity
+
+
+def _some(count: int, seed: int) -> NDArray[np.int64]:
+    return np.sort(np.random.default_rng(seed).permutation(count)[:AT_MOST])
+
+
+def alignment(features: NDArray[Any], positives: NDArray[Any]) -> float:
+    """Mean squared distance, 0..4, of each clip to its positive on the unit sphere: 0 where a view changes nothing.
+
+    Args:
+        features: (N, D).
+        positives: (N, D), row n another view of clip n.
+
+    Raises:
+        InputError: other shapes, or features that are not finite.
+
+    Source: Wang and Isola, ICML 2020, with exponent 2.
+    """
+    if features.shape != positives.shape:
+        raise InputError(f"Both views must have one shape; they have {features.shape} and {positives.shape}.")
+    first, second = _units(features), _units(positives)
+    return float(((first - second) ** 2).sum(axis=1).mean())
+
+
+def uniformity(features: NDArray[Any], seed: int = 0) -> float:
+    """log of the mean of exp(-2 d^2) over pairs of clips on the unit sphere: 0 where all lie on one point, lower the
+    more evenly they are spread (-4 is the bound in many dimensions).
+
+    Args:
+        features: (N, D), N at least 2; of more than 5,000 a draw is looked at.
+        seed: of that draw.
+
+    Raises:
+        InputError: fewer than 2 clips, or features that are not finite.
+
+    Source: Wang and Isola, ICML 2020, with t = 2.
+    """
+    if len(features) < 2:
+        raise InputError(f"uniformity needs at least 2 clips; there are {len(features)}.")
+    x = _units(features)[_some(len(features), seed)]
+    squared = np.clip(2 - 2 * (x @ x.T), 0, None)
+    total = np.exp(-_TEMPERATURE * squared).sum() - np.exp(-_TEMPERATURE * np.diag(squared)).sum()
+    return float(np.log(total / (len(x) * (len(x) - 1))))
+
+
+def effective_rank(features: NDArray[Any]) -> float:
+    """exp of the entropy of the singular values of centred features: how many directions they really use, 1..D.
+
+    Raises:
+        InputError: features that are not finite.
+
+    Source: Roy and Vetterli, 2007.
+    """
+    check_finite(features)
+    x = np.asarray(features, dtype=np.float64)
+    values = np.linalg.svd(x - x.mean(axis=0), compute_uv=False)
+    if not values.sum() > 0:
+        return 1.0
+    share = values[values > 0] / values.sum()
+    return float(np.exp(-(share * np.log(share)).sum()))
+
+
+def cluster_agreement(features: NDArray[Any], y: NDArray[np.int64], seed: int = 0) -> tuple[float, float]:
+    """(normalised mutual information 0..1, adjusted Rand index -0.5..1) of classes and k-means of as many clusters, on
+    the unit sphere; both are 1 where each cluster is a class, the second is 0 for clusters at random.
+
+    Args:
+        features: (N, D).
+        y: (N,) classes.
+        seed: of the starts of k-means.
+
+    Raises:
+        InputError: features that are not finite.
+
+    Source: Vinh et al., JMLR 2010; Hubert and Arabie, 1985.
+    """
+    clusters = KMeans(len(np.unique(y)), n_init=3, random_state=seed).fit_predict(_units(features))
+    return float(normalized_mutual_info_score(y, clusters)), float(adjusted_rand_score(y, clusters))
+
+
+def geometry(
+    features: NDArray[Any],
+    y: NDArray[np.int64],
+    groups: Mapping[str, NDArray[Any]],
+    positives: NDArray[Any] | None = None,
+    seed: int = 0,
+) -> dict[str, float]:
+    """All numbers of one branch, by name; one that cannot be had (a single subject, no positives) is left out.
+
+    Args:
+        features: (N, D).
+        y: (N,) classes.
+        groups: "subject", "camera" -> (N,) ids: what a good encoder does not sort by.
+        positives: (N, D) of another view of the same clips, for the alignment.
+        seed: of draws and of k-means.
+
+    Raises:
+        InputError: features that are not finite.
+    """
+    row: dict[str, float] = {}
+    for name, ids in {"class": y, **groups}.items():
+        if 2 <= len(np.unique(ids)) < len(ids):
+            row[f"silhouette by {name}"] = silhouette(features, ids, seed)
+    row["purity"] = neighbour_purity(features, y)
+    row["NMI"], row["ARI"] = cluster_agreement(features, y, seed)
+    if positives is not None:
+        row["alignment"] = alignment(features, positives)
+    row["uniformity"] = uniformity(features, seed)
+    row["effective rank"] = effective_rank(features)
+    return row
+
+
+def over_runs(rows: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float | None]]:
+    """name -> (mean, standard deviation over seeds or None of one) of the numbers that every row has."""
+    if not rows:
+        raise InputError("There are no numbers to take a mean of.")
+    shared = [name for name in rows[0] if all(name in row for row in rows)]
+    values = {name: np.array([row[name] for row in rows]) for name in shared}
+    return {name: (float(x.mean()), float(x.std(ddof=1)) if len(x) > 1 else None) for name, x in values.items()}
+
+
+def neighbour_change(
+    first: NDArray[Any], second: NDArray[Any], names: tuple[Sequence[str], Sequence[str]], k: int = 8
+) -> list[tuple[str, float]]:
+    """Which clips have other neighbours in one encoder than in another: (name, share of the k nearest that changed),
+    most changed first, for the clips that both know.
+
+    Args:
+        first: (N, D) features.
+        second: (n, d) features; another encoder's, in any order.
+        names: the names of the clips of each.
+        k: neighbours, by cosine.
+
+    Raises:
+        InputError: names twice, or fewer than 3 names in both.
+    """
+    places = [{name: i for i, name in enumerate(each)} for each in names]
+    if any(len(place) != len(each) for place, each in zip(places, names, strict=True)):
+        raise InputError("Clips are matched by name: no name may be there twice.")
+    shared = [name for name in names[0] if name in places[1]]
+    if len(shared) < 3:
+        raise InputError(f"Two encoders are compared on clips that both know: 3 are wanted, there are {len(shared)}.")
+    k = min(k, len(shared) - 1)
+    rows = [[place[name] for name in shared] for place in places]
+    sets = [nearest_others(part[at], k) for part, at in zip((first, second), rows, strict=True)]
+    same = (sets[0][:, :, None] == sets[1][:, None, :]).any(axis=2).mean(axis=1)
+    order = np.argsort(same, kind="stable")
+    return [(shared[i], float(1 - same[i])) for i in order]
+
+
+def _units(features: NDArray[Any]) -> NDArray[np.float64]:
+    check_finite(features)
+    return unit_rows(np.asarray(features, dtype=np.float64))
