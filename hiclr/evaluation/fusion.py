@@ -14,19 +14,17 @@ from hiclr.datasets import SkeletonSet
 from hiclr.datasets.base import Ids
 from hiclr.datasets.wording import counted
 from hiclr.errors import InputError
+from hiclr.evaluation.holdout import hold_out
 from hiclr.evaluation.linear import class_scores, linear_probe, top_k_accuracy
 from hiclr.evaluation.protocols import TOP
 from hiclr.evaluation.report import reading_notes
 from hiclr.evaluation.rows import interval
 from hiclr.features import Features, features
-from hiclr.pretraining.feed import held_out
-from hiclr.pretraining.schedule import derive
 from hiclr.runs import Run, environment
 
 __all__ = ["Scores", "choose_weights", "evaluate_fusion", "fuse", "fusion_table"]
 
 _STEPS = 10  # weights are tried in tenths
-_HELD = 0.2  # share of the training clips by which weights are chosen
 _SEED = 0  # of the draw of these clips: the same ones for every run
 _MOST = 5  # streams; above, tenths are too many to try
 _SHOWN = 3
@@ -152,6 +150,17 @@ def _right(joined: Sequence[NDArray[np.float64]], weights: NDArray[np.float64], 
     return int((classes[np.asarray(total).argmax(axis=1)] == y).sum())
 
 
+def _chosen_on(clips: SkeletonSet, train: Ids) -> NDArray[np.bool_]:
+    """(N,) bool: the training clips by which weights are chosen; none where no class has enough of them."""
+    subjects = clips.ids.get("subject")
+    out = np.zeros(len(train), dtype=bool)
+    try:
+        out[hold_out(clips.y[train], None if subjects is None else subjects[train], seed=_SEED).held] = True
+    except InputError:
+        return out
+    return out
+
+
 def evaluate_fusion(
     runs: Sequence[Run],
     clips: SkeletonSet,
@@ -185,7 +194,7 @@ def evaluate_fusion(
         raise InputError(f"Fusion takes 2 to {_MOST} runs, one for each stream; there are {len(runs)}.")
     train, test = clips.split_indices(split)
     epochs = [_epoch(run) for run in runs]
-    out = held_out(clips.subset(train), _HELD, derive(_SEED, "fusion"))
+    out = _chosen_on(clips, train)
     found = [features(run, clips, views=("clean",), device=device) for run in runs]
     y = dict(zip(clips.names, clips.y.tolist(), strict=True))
     notes = _notes(runs, epochs, clips, train)

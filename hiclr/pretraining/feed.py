@@ -10,7 +10,7 @@ from hiclr.errors import InputError
 from hiclr.pretraining.config import PretrainConfig
 from hiclr.pretraining.schedule import derive
 
-__all__ = ["Feed", "held_out", "some_subjects", "stratified", "watch_split"]
+__all__ = ["Feed", "some_subjects", "stratified", "watch_split"]
 
 _RESIDENT_BYTES = 10**9  # on a CPU, whose memory others want too
 _RESIDENT_SHARE = 0.25  # of a GPU's free memory: NTU RGB+D 120 at 50 frames takes 3.4 GB
@@ -88,18 +88,14 @@ def watch_split(train: SkeletonSet, config: PretrainConfig) -> tuple[Ids, Ids, I
     watches a run on clips it trains on, and is no estimate of accuracy on new ones.
     """
     generator = derive(config.seed, "monitor")
-    out = held_out(train, config.holdout or _MONITOR_SHARE, generator)
+    share, subject = config.holdout or _MONITOR_SHARE, train.ids.get("subject")
+    if subject is not None and len(np.unique(subject)) > 1:
+        out = np.isin(subject, some_subjects(subject, share, generator))
+    else:
+        out = stratified(train.y, share, generator)
     inside, outside = np.flatnonzero(~out), np.flatnonzero(out)
     trained = inside if config.holdout else np.arange(len(train))
     return trained, _some(inside, generator), _some(outside, generator)
-
-
-def held_out(train: SkeletonSet, share: float, generator: torch.Generator) -> np.ndarray:
-    """(N,) bool: whole subjects that hold this share of the clips, where subjects are known, else a stratified draw."""
-    subject = train.ids.get("subject")
-    if subject is not None and len(np.unique(subject)) > 1:
-        return np.isin(subject, some_subjects(subject, share, generator))
-    return stratified(train.y, share, generator)
 
 
 def _some(indices: Ids, generator: torch.Generator) -> Ids:

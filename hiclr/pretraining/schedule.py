@@ -21,7 +21,6 @@ Purpose = Literal[
     "dropout",
     "monitor",
     "features",
-    "fusion",
     "labels",
     "damage",
     "head",
