@@ -15,6 +15,7 @@ import numpy as np
 import hiclr
 from hiclr.datasets import SkeletonSet, open_set
 from hiclr.datasets.doctor import diagnose_set
+from hiclr.datasets.wording import counted, duration
 from hiclr.errors import InputError
 from hiclr.pretraining import PRESETS, PretrainConfig, prepare_run, pretrain
 from hiclr.runs import Run, load_run
@@ -112,6 +113,25 @@ class Workbook:
             for _ in pretrain(self.train(), self.config(), run):
                 pass
         return run
+
+    def streams_take(self) -> str:
+        """How long the runs of the two other streams take, from the epochs of this one."""
+        epochs = [row["seconds"] for row in self.run().metrics() if row.get("seconds")]
+        each = float(np.median(epochs)) * self.config().epochs if epochs else 0.0
+        return f"streams: about {duration(max(2 * each, 1))} here (2 runs of {counted(self.config().epochs, 'epoch')})"
+
+    def streams(self) -> list[Run]:
+        """The runs of joints, bones and motion; those that are not there are trained, in `streams/` of the folder."""
+        runs = []
+        for stream in ("joint", "bone", "motion"):
+            own = self.config().stream == stream
+            config = self.config() if own else replace(self.config(), stream=stream)
+            run = prepare_run(self.folder if own else self.folder / "streams" / stream, config, self.train())
+            if not run.finished:
+                for _ in pretrain(self.train(), config, run):
+                    pass
+            runs.append(run)
+        return runs
 
     def studies(self) -> list[Path]:
         """Folders of `hiclr ablate`, finished or not: those in data/runs of the project, and those it comes with."""

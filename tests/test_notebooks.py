@@ -177,7 +177,7 @@ def test_all_five_run_on_a_set_of_ones_own(tiny: Path, tmp_path: Path):
 
     result = json.loads((tmp_path / "run" / "results.json").read_text(encoding="utf-8"))
     assert result["data"] == {"train": 64, "test": 64, "classes": 16}  # 16 actions × 4 subjects × 2 cameras, halved
-    assert set(result["linear"]) == {"top1", "top5"} and set(result["knn"]) == {"1", "20"}
+    assert set(result["linear"]) == {"top1", "top5"} and set(result["knn"]) == {"1", "5", "20"}
     assert {"raw_1nn", "random_linear", "random_knn_1"} <= set(result["baseline"])
     assert result["synthetic"] is True and result["epochs"] == 1
 
@@ -246,6 +246,19 @@ def test_epochs_follow_the_number_of_training_clips(tiny: Path):
     assert book.config().batch_size == PRESETS["small"].batch_size
     assert book.name == "tiny-small-e60-seed0"
     assert book.folder == HOME / "data" / "runs" / book.name
+
+
+def test_three_streams_are_trained_once_each(tiny: Path, tmp_path: Path):
+    book = Workbook(str(tiny), epochs=1, out=tmp_path / "run")
+    assert "2 runs of 1 epoch" in book.streams_take()
+    runs = book.streams()
+    assert [run.config["stream"] for run in runs] == ["joint", "bone", "motion"]
+    assert [run.path.relative_to(tmp_path / "run").as_posix() for run in runs] == [
+        ".", "streams/bone", "streams/motion",
+    ]  # fmt: skip
+    weights = [(run.path / "metrics.jsonl").stat().st_mtime_ns for run in runs]
+    assert [(run.path / "metrics.jsonl").stat().st_mtime_ns for run in book.streams()] == weights, "trained once"
+    assert all(run.finished for run in runs)
 
 
 def test_the_first_look_is_short_and_gives_way_to_the_run(tiny: Path, tmp_path: Path):

@@ -21,6 +21,7 @@ class Confusions(Explorer):
     Args:
         clips: the clips that were classified.
         predicted: (N,) class of each.
+        more: what the explorer takes besides.
 
     Raises:
         InputError: another number of classes than clips, or every clip is right.
@@ -36,7 +37,8 @@ class Confusions(Explorer):
         some, taken = clips.subset(wrong), taken[wrong]
         names = [f"{name}: taken for {clips.classes[c]}" for name, c in zip(some.names, taken, strict=True)]
         title = "rows: true class, columns: predicted"
-        super().__init__({title: cells(some.y, taken)}, clips=some, names=names, title="Confused clips", **more)
+        more = {"title": "Confused clips", "predicted": taken, **more}
+        super().__init__({title: cells(some.y, taken)}, clips=some, names=names, **more)
 
 
 def cells(true: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.float64]:
