@@ -33,6 +33,7 @@ pytest.importorskip("anywidget", reason="the notebook packages are not installed
 from hiclr.widgets import AugmentationBench, Explorer, Player
 from hiclr.widgets.colouring import by_group, by_number, density
 from hiclr.widgets.explorer import Scatter
+from hiclr.widgets.export import explorer_page
 from hiclr.widgets.player import pack
 from hiclr.widgets.scripts import script, style
 from hiclr.widgets.words import words
@@ -1105,6 +1106,55 @@ def test_the_scene_stands_still_while_time_goes(mount: Any):
 
 
 @pytest.mark.browser
+def test_a_saved_explorer_plays_its_clips_from_a_file(browser: Any, tmp_path: Path):
+    shown = seen(
+        names=["<script>alert(1)</script>", MARKUP, r"$\\href{x}{y}$", "d", "e", "f"], title="</script>" + MARKUP
+    )
+    shown.pick(1, panel=1)
+    target = shown.save(tmp_path / "page.html")
+    assert target.stat().st_size < 300_000
+    page = browser[0].new_page(viewport={"width": 840, "height": 700})
+    errors, requests = strangers(page)
+    page.context.set_offline(True)
+    page.goto(target.as_uri())
+    page.wait_for_selector("canvas.sk-player[data-revision]")
+    scatter, player = page.locator("canvas.sk-scatter"), page.locator("canvas.sk-player")
+    assert scatter.get_attribute("data-picked") == "1"
+    scatter.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.querySelector('canvas.sk-player').ariaLabel.includes('href')")
+    assert r"$\href{x}{y}$ · a" in player.get_attribute("aria-label")
+    box = scatter.bounding_box()
+    width = (box["width"] - 24) / 2  # clip 0 of "strong" lies at (0, 0), right below
+    scale = min((width - 30) / 5, (box["height"] - 62) / 5)
+    x, y = 2.5 * scale, -2.5 * scale
+    page.mouse.click(box["x"] + 16 + width * 1.5 + x, box["y"] + 24 + (box["height"] - 32) / 2 - y)
+    page.wait_for_function("document.querySelector('canvas.sk-scatter').dataset.near === '5 3 2 4 1'")
+    page.locator(".sk-near button").first.click()
+    page.wait_for_function("document.querySelector('canvas.sk-player').ariaLabel.includes('f · b')")
+    assert "<script>alert(1)</script> · a" in player.get_attribute("aria-label")
+    assert page.locator("pre").text_content().startswith("This page holds all 6 clips")
+    page.context.set_offline(False)
+    page.close()
+    assert errors == []
+    assert requests == [target.as_uri()]
+
+
+def test_a_page_that_is_too_large_holds_fewer_clips_and_says_so(tmp_path: Path):
+    shown = seen()
+    least = len(shown.save(tmp_path / "all.html").read_bytes())
+    few, count = explorer_page(shown, (least - 500) / 1e6)
+    assert 0 < count < 6
+    assert f"{count} of 6 clips" in few
+    assert len(few) < least
+    with pytest.raises(InputError, match="Not one clip fits"):
+        shown.save(tmp_path / "none.html", 0.001)
+    with pytest.raises(InputError, match=r"\.html, \.svg or \.png"):
+        shown.save(tmp_path / "x.gif")
+    assert "<svg" in shown.save(tmp_path / "maps.svg").read_text(encoding="utf-8")
+
+
+@pytest.mark.browser
 def test_scrubbing_and_speed(mount: Any):
     page = mount("player", still())
     page.locator(".sk-scrub").fill("5")
@@ -1190,7 +1240,7 @@ def test_names_are_text_whatever_they_hold(mount: Any):
     page = mount("player", still(titles=[MARKUP]))
     assert MARKUP in canvas(page).get_attribute("aria-label")
     assert page.locator("img").count() == 0
-    scripted, link = "<script>alert(1)</script>", r"$\\href{javascript:alert(1)}{x}$"
+    scripted, link = "<script>alert(1)</script>", r"$\href{javascript:alert(1)}{x}$"
     maps = {MARKUP: np.zeros((1, 2))}
     scatter = Scatter(maps, [0], [MARKUP], [scripted], colourings=[by_group(link, [MARKUP])], caption=link)
     scatter.near = {"of": 0, "space": scripted, "rows": [[0, 1.0]]}
@@ -1344,8 +1394,8 @@ def test_points_are_searched_coloured_filtered_and_their_neighbours_play(mount: 
     wait_for(page, selected=3)
     assert page.locator(".sk-makeup div").all_text_contents() == [
         "selected 3 clips",
-        "class: one 2, two 1",
-        "subject: 1 2, 2 1",
+        "class: one (2), two (1)",
+        "subject: 1 (2), 2 (1)",
     ]
 
 

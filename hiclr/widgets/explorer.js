@@ -244,8 +244,8 @@ class ExplorerView extends View {
       const counts = new Map();
       for (const i of this.selected) counts.set(codes[i], (counts.get(codes[i]) ?? 0) + 1);
       const most = [...counts].sort((a, b) => b[1] - a[1] || a[0] - b[0]);
-      const more = most.length > MOST ? `, ${most.length - MOST} more` : "";
-      return `${name}: ${most.slice(0, MOST).map(([code, n]) => `${words[code]} ${n}`).join(", ")}${more}`;
+      const more = most.length > MOST ? `, and ${most.length - MOST} more` : "";
+      return `${name}: ${most.slice(0, MOST).map(([code, n]) => `${words[code]} (${n})`).join(", ")}${more}`;
     });
     const size = this.selected.size;
     this.makeUp.replaceChildren(...(size ? [`selected ${counted(size, "clip")}`, ...parts] : []).map((text) => {

@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import ipywidgets
@@ -21,6 +22,7 @@ from hiclr.figures.style import Figure
 from hiclr.skeleton import Layout
 from hiclr.widgets.bending import View, bend
 from hiclr.widgets.colouring import Colouring, by_class, by_group, by_number, by_rightness
+from hiclr.widgets.export import explorer_page
 from hiclr.widgets.picture import Pictured
 from hiclr.widgets.player import Clip, Player
 from hiclr.widgets.scatter import Scatter
@@ -106,6 +108,7 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
                 f"There must be one label for each clip of the set; for {len(known):,} there came "
                 f"{len(self._labels):,}."
             )
+        self.joint_layout = layout
         self._clip = _from_set(known, preprocess, views) if known is not None else clips
         self._features = _checked_features(features or {}, maps, len(self._labels))
         self._units: dict[str, torch.Tensor] = {}
@@ -121,9 +124,7 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
             moves=_moves(maps) if moves is None else moves,
             caption=_caption(title, maps),
         )
-        first = next(iter(self._look_up(0).values()))
-        self.player = Player([first.unmasked if isinstance(first, View) else first], layout, None, fps,
-                             synthetic=self._synthetic)  # fmt: skip
+        self.player = Player([self.first_view(0)], layout, None, fps, synthetic=self._synthetic)
         self._play(self._look_up(0))
         self.message = ipywidgets.HTML()
         super().__init__([self.scatter, self.message, self.player])
@@ -192,6 +193,36 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
             if not 0 <= index < len(self._labels):
                 raise InputError(f"index must be in 0..{len(self._labels) - 1}, it is {index}.")
         self.scatter.featured = {"title": str(title), "rows": [[int(index), str(note)] for index, note in rows]}
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """(N,) indices into the classes."""
+        return self._labels
+
+    def first_view(self, index: int) -> NDArray[np.float32]:
+        """(3, T, V, M) of a clip as it is."""
+        first = next(iter(self._look_up(index).values()))
+        return np.asarray(first.unmasked if isinstance(first, View) else first, dtype=np.float32)
+
+    def save(self, path: Path | str, megabytes: float = 20.0) -> Path:
+        """Write the explorer as `.html` (works anywhere, with the clips inside), or its maps as `.svg` or `.png`.
+
+        Args:
+            path: the file.
+            megabytes: of a page, at most; of more clips than fit, a share of each class is kept, and the page says
+                how many.
+
+        Raises:
+            InputError: another ending, or not one clip fits.
+        """
+        target = Path(path)
+        if target.suffix not in (".html", ".svg", ".png"):
+            raise InputError(f"An explorer is saved as .html, .svg or .png; {target.name!r} ends in none of them.")
+        if target.suffix == ".html":
+            target.write_text(explorer_page(self, megabytes)[0], encoding="utf-8")
+        else:
+            self.picture().savefig(target)
+        return target
 
     def neighbours(self, index: int, panel: int = 0) -> list[tuple[int, float]]:
         """The nearest clips of a clip and their cosines, nearest first; empty where the map has no features."""
