@@ -218,3 +218,27 @@ def test_a_click_on_a_point_plays_that_very_clip(run: Any):
     page.wait_for_function(f"document.querySelector('canvas.sk-scatter').dataset.picked === '{index}'")
     page.wait_for_function(f"document.querySelector('canvas.sk-player').dataset.revision === '{before + 1}'")
     assert f"{names[index]} · kick right" in page.locator("canvas.sk-player").get_attribute("aria-label")
+
+    # a lasso around the left column of the first map: as many in Python, and lit in the other map
+    half = """(canvas) => {
+      const w = canvas.width / 2;
+      const pixels = canvas.getContext("2d").getImageData(w, 0, w, canvas.height).data;
+      return pixels.reduce((sum, v) => (31 * sum + v) | 0, 0);
+    }"""
+    page.mouse.move(0, 0)
+    page.wait_for_function("document.querySelector('canvas.sk-scatter').dataset.hovered === '-1'")
+    scatter = page.locator("canvas.sk-scatter")
+    before = scatter.evaluate(half)
+    left, right, top, bottom = box["x"] + 10, box["x"] + 8 + width / 2, box["y"] + 26, box["y"] + box["height"] - 10
+    page.keyboard.down("Shift")
+    page.mouse.move(left, top)
+    page.mouse.down()
+    for corner in ((right, top), (right, bottom), (left, bottom)):
+        page.mouse.move(*corner, steps=3)
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    page.wait_for_function(f"document.querySelector('canvas.sk-scatter').dataset.selected === '{rows}'")
+    assert told(page, "print(explorer.selected.tolist())") == str(list(range(0, len(names), 2)))
+    assert told(page, "print(sum(explorer.make_up()['class'].values()))") == str(rows)
+    assert scatter.evaluate(half) != before
+    assert page.locator(".sk-makeup").text_content().startswith(f"selected {rows} clips")

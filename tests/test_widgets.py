@@ -1108,7 +1108,7 @@ def test_the_scene_stands_still_while_time_goes(mount: Any):
 @pytest.mark.browser
 def test_a_saved_explorer_plays_its_clips_from_a_file(browser: Any, tmp_path: Path):
     shown = seen(
-        names=["<script>alert(1)</script>", MARKUP, r"$\\href{x}{y}$", "d", "e", "f"], title="</script>" + MARKUP
+        names=["<script>alert(1)</script>", MARKUP, r"$\href{x}{y}$", "d", "e", "f"], title="</script>" + MARKUP
     )
     shown.pick(1, panel=1)
     target = shown.save(tmp_path / "page.html")
