@@ -373,6 +373,15 @@ def test_the_mask_value_is_learned_saved_and_used_by_the_features_of_the_masked_
     assert (extract(network, data, config, 2, mask_value=value) == found["strong"]).all()
 
 
+def test_the_value_of_a_view_that_only_teaches_has_a_gradient_of_0_for_several_processes_wait_for_it():
+    training = Training(clips(8), replace(FAST, views="released", direction="strong_to_weak"))
+    epoch = Epoch(0, 0, torch.device("cpu"))
+    training.model.train()
+    training._step(torch.arange(8), epoch)
+    assert float(training.model.mask_value.grad) == 0
+    assert all(weight.grad is not None for weight in training.model.learning_parameters())
+
+
 @pytest.mark.parametrize("change", [{"views": "paper"}, {"views": "released", "branches": 2}])
 def test_a_mask_value_that_nobody_uses_is_not_there(change: dict[str, Any]):
     model = build_model(replace(TINY, **change), NTU_25)

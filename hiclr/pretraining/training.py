@@ -184,7 +184,7 @@ class Training:
     def _try(self, indices: Tensor) -> None:
         """The memory of a step of these clips, without the step."""
         epoch = Epoch(self.config.seed, 0, self.fabric.device)
-        self.fabric.backward(self._losses(indices, epoch).losses["loss"])
+        self._backward(self._losses(indices, epoch).losses["loss"])
         self.optimiser.zero_grad()
 
     def _step(self, indices: Tensor, epoch: Epoch) -> dict[str, Tensor]:
@@ -197,7 +197,7 @@ class Training:
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(config, step, self.steps)
         self.optimiser.zero_grad()
-        self.fabric.backward(losses["loss"])
+        self._backward(losses["loss"])
         limit = config.clip_gradient or math.inf
         norm = torch.nn.utils.clip_grad_norm_(list(model.learning_parameters()), limit)
         values = self.ranks.mean({**losses, **outcome.watched})
@@ -206,6 +206,12 @@ class Training:
         self.optimiser.step()
         model.update(outcome, indices, key_momentum(config, step, config.epochs * self.steps))
         return values
+
+    def _backward(self, loss: Tensor) -> None:
+        """Gradients of every parameter: that of a mask's value is 0 where the masked view only teaches, for several
+        processes wait for the gradient of each."""
+        value = self.model.mask_value
+        self.fabric.backward(loss if value is None else loss + 0 * value)
 
     def _losses(self, indices: Tensor, epoch: Epoch) -> Outcome:
         batch = Batch(self.source, indices, epoch, mining(self.config, epoch.number))
