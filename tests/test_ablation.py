@@ -363,6 +363,8 @@ def test_a_folder_of_other_settings_or_data_is_refused_before_anything_is_change
     clips = tiny_set()
     study = Study(tmp_path / "out", read_grid(grid_file(tmp_path)), [0], clips)
     study.open()
+    with study.locked():
+        pass
     trial = study.trials[0]
     open_run(trial.folder, trial.config.to_dict(), {"fingerprint": "of others", "source": "other.npz"})
     before = (study.folder / "study.json").read_bytes()
@@ -376,9 +378,19 @@ def test_a_folder_of_other_settings_or_data_is_refused_before_anything_is_change
 
 def test_two_commands_do_not_work_on_one_folder(tmp_path: Path):
     study = Study(tmp_path / "out", read_grid(grid_file(tmp_path)), [0], tiny_set())
+    other = Study(study.folder, read_grid(grid_file(tmp_path, '[[variant]]\nname = "other"')), [0], study.clips)
     study.open()
-    with study.locked(), pytest.raises(InputError, match="worked on by another process"):
-        run_study(study, "synthetic", jobs=1, device="cpu")
+    with study.locked():
+        before = (study.folder / "study.json").read_bytes()
+        with pytest.raises(InputError, match="worked on by another process"):
+            run_study(other, "synthetic", jobs=1, device="cpu")
+    assert (study.folder / "study.json").read_bytes() == before, "by which the first one makes its table"
+
+
+@pytest.mark.parametrize("name", ["Log", "lock"])
+def test_a_variant_has_no_folder_that_the_study_needs_itself(tmp_path: Path, name: str):
+    with pytest.raises(InputError, match=f"the folder {name.lower()} is the study's own"):
+        read_grid(grid_file(tmp_path, f'[[variant]]\nname = "{name}"'))
 
 
 def test_views_that_a_variant_cannot_have_are_found_before_the_first_run(tmp_path: Path):

@@ -49,6 +49,20 @@ def test_skeletonclr_is_hiclr_with_one_branch() -> None:
     assert PretrainConfig.from_dict(json.loads(json.dumps(alias.to_dict()))) == alias
 
 
+def test_a_run_of_an_older_version_is_gone_on_with_by_its_preset(tmp_path: Path) -> None:
+    data, config = clips(), replace(PRESETS["small"], views="paper", strong=("adain", "mask"), epochs=1, knn_every=0)
+    path = prepare_run(tmp_path, config, data).path / "config.json"
+    later = ("method", "strong", "order", "merge", "direction", "expander", "redundancy")
+    kept = {name: value for name, value in json.loads(path.read_text()).items() if name not in later}
+    path.write_text(json.dumps(kept | {"views": "adain"}))  # as version 0.1 wrote it
+    train(tmp_path, config, data)
+    assert load_run(tmp_path).finished
+    with pytest.raises(InputError, match=r"settings: method: \(not set\) -> barlow\."):
+        prepare_run(tmp_path, replace(config, method="barlow"), data)
+    with pytest.raises(InputError, match=r"settings: views: adain -> small\."):
+        prepare_run(tmp_path, replace(config, views="small"), data)
+
+
 def test_the_views_of_a_method_are_its_own() -> None:
     assert PretrainConfig(method="aimclr").branches == 2  # AimCLR's normal and extreme sets are the paper's first two
     assert replace(PRESETS["small"], method="aimclr").branches == 3

@@ -20,6 +20,7 @@ _ELSEWHERE = {
     "seed": "seeds are given to the command: --seeds 5",
     "device": "the device is given to the command: --device cuda",
 }
+_OWN = ("lock", "log")  # in the folder of a study, beside those of the variants
 _HINTS = get_type_hints(PretrainConfig)
 _SETTINGS = tuple(field.name for field in dataclasses.fields(PretrainConfig))
 
@@ -241,6 +242,11 @@ def _over(start: PretrainConfig, settings: Mapping[str, Any], where: str) -> Pre
 def _check_names(file: Path, variants: tuple[Variant, ...]) -> None:
     seen: dict[str, str] = {}
     for variant in variants:
+        if variant.slug in _OWN:
+            raise InputError(
+                f"{file.name}: variant {variant.name!r} would have a folder {variant.slug}, and the folder "
+                f"{variant.slug} is the study's own. Give it another name."
+            )
         if variant.slug in seen:
             raise InputError(
                 f"{file.name}: the variants {seen[variant.slug]!r} and {variant.name!r} would have one folder, "

@@ -112,13 +112,12 @@ class Study:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"The folder {self.folder} cannot be made ({error.strerror or error}).") from error
-        write_json(self.folder / "study.json", {**self.grid.to_dict(), "seeds": list(self.seeds), "data": self.data})
 
     def _check_same(self, trial: Trial) -> None:
         if not (trial.folder / "config.json").is_file():
             return
         run = load_run(trial.folder)
-        kept = PretrainConfig.from_dict(run.config).to_dict()  # settings that came later have their defaults
+        kept = trial.config.kept(run.config).to_dict()
         changed = differences(plain(kept), plain(trial.config.to_dict()), _WHERE)
         if not changed and run.data.get("fingerprint") != self.train.fingerprint:
             changed = data_differences(run.data, plain(describe(self.train)))
@@ -130,10 +129,10 @@ class Study:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Be the only one who runs this study.
+        """Be the only one who runs this study, and say in study.json what it is.
 
         Raises:
-            InputError: somebody else does.
+            InputError: somebody else does; what is there is left as it is.
         """
         lock = FileLock(self.folder / "lock", thread_local=False)
         try:
@@ -141,6 +140,8 @@ class Study:
         except Timeout:
             raise InputError(f"{self.folder} is being worked on by another process. Wait for it, or stop it.") from None
         try:
+            about = {**self.grid.to_dict(), "seeds": list(self.seeds), "data": self.data}
+            write_json(self.folder / "study.json", about)
             yield
         finally:
             lock.release()

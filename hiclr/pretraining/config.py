@@ -238,6 +238,18 @@ class PretrainConfig:
         """Plain values, as config.json holds them."""
         return dataclasses.asdict(self)
 
+    def kept(self, values: Mapping[str, Any]) -> "PretrainConfig":
+        """The settings of a config.json, of an older version perhaps, to be compared with these.
+
+        Of what it lacks, the settings that its method does not read are as here; the others have their defaults.
+
+        Raises:
+            InputError: as of `from_dict`.
+        """
+        found = self.from_dict(values)
+        idle = [name for name, methods in _READ_BY.items() if name not in values and found.method not in methods]
+        return dataclasses.replace(found, **{name: getattr(self, name) for name in idle})
+
 
 def _settled(method: str, views: str) -> dict[str, Any]:
     """The settings that a method leaves no choice of."""
@@ -246,6 +258,12 @@ def _settled(method: str, views: str) -> dict[str, Any]:
     branches = {"ms2l": 1, "aimclr": 3 if views == "small" else 2}
     return {"branches": branches[method]} if method in branches else {}
 
+
+_READ_BY = {
+    "expander": ("barlow", "vicreg"),
+    "redundancy": ("barlow",),
+}
+"""Settings that the presets have apart and these methods alone read."""
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     name: get_args(kind) for name, kind in get_type_hints(PretrainConfig).items() if get_origin(kind) is Literal

@@ -81,7 +81,7 @@ def pretrain(train: SkeletonSet, config: PretrainConfig, run: Run) -> Iterator[R
 
 
 def _check_same(train: SkeletonSet, config: PretrainConfig, run: Run) -> None:
-    kept = PretrainConfig.from_dict(run.config)
+    kept = config.kept(run.config)
     if replace(kept, device=config.device, knn_every=config.knn_every, save_minutes=config.save_minutes) != config:
         raise InputError(
             f"{run.path} was opened with other settings. Open it with these: prepare_run(path, config, …)."

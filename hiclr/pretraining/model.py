@@ -198,12 +198,15 @@ def prepare_run(path: Path | str, config: PretrainConfig, train: SkeletonSet) ->
 
 def _as_known(path: Path | str, config: PretrainConfig) -> dict[str, Any]:
     """The settings as the run in this folder would hold them: an older version's run lacks settings that came later,
-    which did not exist for it, as they still do not at their defaults."""
-    settings, default = config.to_dict(), PretrainConfig().to_dict()
+    or has another name for them; what means the same is as it is there."""
+    settings = config.to_dict()
     if not (Path(path) / "config.json").exists():
         return settings
     kept = load_run(path).config
-    return {name: value for name, value in settings.items() if name in kept or value != default[name]}
+    meant = config.kept(kept).to_dict()
+    same = {name for name, value in settings.items() if meant[name] == value}
+    there = {name: value for name, value in kept.items() if name in same}
+    return there | {name: value for name, value in settings.items() if name not in same}
 
 
 def _warn_of_faults(train: SkeletonSet) -> None:
