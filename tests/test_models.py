@@ -1,5 +1,6 @@
 """Models that are passed on: exports, and weights that authors released."""
 
+import hashlib
 import json
 import pickle
 from dataclasses import replace
@@ -141,6 +142,37 @@ def test_what_does_not_fit_is_refused(run: Run, exported: Path):
     refused("cannot be read")
     with pytest.raises(InputError, match=r"holds no config\.json|does not exist"):
         hiclr.load(exported / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"weights": []}, "is not the file that config.json"),
+        ({"epoch": float("inf")}, "config.json is incomplete"),
+        ({"settings": {"lr": None}}, "a kind that its field cannot have"),
+        ({"settings": {"branches": "3"}}, "a kind that its field cannot have"),
+    ],
+)
+def test_what_an_export_cannot_say_of_itself_is_refused(exported: Path, change: dict[str, Any], words: str):
+    config = json.loads((exported / "config.json").read_text())
+    (exported / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(InputError, match=words):
+        hiclr.load(exported)
+
+
+@pytest.mark.parametrize("data", [b"", b"garbage!" * 10])
+def test_weights_that_are_no_safetensors_are_refused_although_their_digest_is_right(exported: Path, data: bytes):
+    config = json.loads((exported / "config.json").read_text())
+    config["weights"]["sha256"] = hashlib.sha256(data).hexdigest()
+    (exported / "config.json").write_text(json.dumps(config))
+    (exported / "model.safetensors").write_bytes(data)
+    with pytest.raises(InputError, match="is no file of safetensors"):
+        hiclr.load(exported)
+
+
+def test_a_number_in_the_place_of_released_weights_is_refused():
+    with pytest.raises(InputError, match="weights are incomplete"):
+        load_released({"st_gcn_networks.0.gcn.conv.weight": torch.tensor(1.0)})
 
 
 def test_nothing_is_trained_in_an_export(exported: Path):

@@ -35,7 +35,7 @@ def _translated(state: Mapping[str, Tensor], found: ReleasedMap) -> dict[str, Te
     state = strip_module(state)
     translated = {ours: state[theirs] for theirs, ours in found.names.items()}
     for name, value in translated.items():
-        if re.search(r"\.graph\.(weight|bias)$", name) and value.shape[0] % _GROUPS == 0:
+        if re.search(r"\.graph\.(weight|bias)$", name) and value.dim() and value.shape[0] % _GROUPS == 0:
             shape = (_GROUPS, value.shape[0] // _GROUPS, *value.shape[1:2])
             translated[name] = value.reshape(shape) if value.numel() == torch.Size(shape).numel() else value
     return translated

@@ -223,7 +223,7 @@ class PretrainConfig:
         """The settings of a run's config.json.
 
         Raises:
-            InputError: a field this version does not know: it would be ignored in silence.
+            InputError: a field this version does not know: it would be ignored in silence; or a value it cannot have.
         """
         known = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(set(values) - known)
@@ -232,7 +232,10 @@ class PretrainConfig:
         plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         if plain.get("views") == "adain":  # as runs of version 0.1 have it
             plain |= {"views": "paper", "strong": ("adain", "mask")}
-        return cls(**plain)
+        try:
+            return cls(**plain)
+        except TypeError as error:
+            raise InputError(f"The settings hold a value of a kind that its field cannot have ({error}).") from error
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as config.json holds them."""

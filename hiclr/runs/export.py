@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load as read_tensors
 from safetensors.torch import save as tensor_bytes
 from torch import Tensor
@@ -102,12 +103,16 @@ def read_weights(folder: Path, config: Mapping[str, Any]) -> dict[str, Tensor]:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}). Put it back, or export again.") from error
-    if hashlib.sha256(data).hexdigest() != config.get("weights", {}).get("sha256"):
+    told = config.get("weights")
+    if not isinstance(told, Mapping) or hashlib.sha256(data).hexdigest() != told.get("sha256"):
         raise InputError(
             f"{path} is not the file that {CONFIG} beside it was written for: damaged, exchanged, or of an export that "
             "was interrupted. Export again."
         )
-    tensors = read_tensors(data)
+    try:
+        tensors = read_tensors(data)
+    except SafetensorError as error:
+        raise InputError(f"{path} is no file of safetensors ({error}). Export again.") from error
     strange = [name for name in tensors if not name.startswith(_PARTS)]
     if strange:
         raise InputError(f"{path} holds entries of no encoder or head: {', '.join(strange[:3])}.")

@@ -227,7 +227,7 @@ class Exported(Run):
             model = cls(folder, dict(description["settings"]), description["data"], description["environment"])
             model.description = description
             model.description["epoch"] = int(description["epoch"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(f"{folder / 'config.json'} is incomplete ({error!r}). Export the model again.") from error
         return model
 
