@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hiclr.errors import InputError
-from hiclr.pretraining import PretrainConfig, build_model
+from hiclr.pretraining import PretrainConfig, build_model, prepare_run
 from hiclr.pretraining.methods import HiCLR
 from hiclr.runs import load_run
 from hiclr.skeleton import NTU_25
@@ -69,9 +69,25 @@ def test_a_second_queue_fills_beside_the_first_and_is_saved(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
+    ("settings", "idle"),
+    [({}, []), ({"direction": "none", "neighbours": 4, "second_queue": True}, ["neighbours", "second_queue"]),
+     ({"branches": 1, "direction": "symmetric"}, ["direction"]), ({"distance": "l1", "neighbours": 2}, ["neighbours"]),
+     ({"method": "vicreg", "distance": "kl"}, ["distance"]), ({"neighbours": 4, "distance": "kl"}, [])],
+)  # fmt: skip
+def test_settings_that_change_nothing_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, settings: dict[str, Any], idle: list[str]
+) -> None:
+    config = replace(TINY, **settings)
+    assert config.without_effect() == idle
+    prepare_run(tmp_path / "run", config, clips())
+    assert ("Without effect" in caplog.text) == bool(idle)
+
+
+@pytest.mark.parametrize(
     "wrong",
     [{"branch_weights": (1.0,)}, {"branch_weights": (1.0, -1.0)}, {"strong_keys": 1.5}, {"neighbours": 0},
-     {"student_temperature": 0.0}, {"direction": "up"}, {"distance": "l2"}],
+     {"student_temperature": 0.0}, {"temperature": float("inf")}, {"lr_steps": (-5,)},
+     {"direction": "up"}, {"distance": "l2"}],
 )  # fmt: skip
 def test_settings_that_cannot_be_meant_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):

@@ -268,10 +268,11 @@ def _scores(found: Features, clips: SkeletonSet, train: Ids, test: Ids) -> Score
 
 
 def _notes(runs: Sequence[Run], epochs: Sequence[int], clips: SkeletonSet, train: Ids) -> list[str]:
-    notes = reading_notes(runs[0], clips, train, epochs[0])
-    for run, epoch in list(zip(runs, epochs, strict=True))[1:]:
-        if epoch < int(run.config.get("epochs", epoch)):
-            notes.append(f"{run.path.name} is not finished: {epoch} of {run.config['epochs']} epochs.")
+    notes = list(
+        dict.fromkeys(
+            note for run, epoch in zip(runs, epochs, strict=True) for note in reading_notes(run, clips, train, epoch)
+        )
+    )
     if len({run.data.get("fingerprint") for run in runs}) > 1:
         notes.append("The runs were pretrained on different clips.")
     streams = [str(run.config.get("stream")) for run in runs]

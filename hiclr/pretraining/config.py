@@ -1,6 +1,7 @@
 """`PretrainConfig`: every setting of a pretraining run, and the two presets."""
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -173,30 +174,7 @@ class PretrainConfig:
             object.__setattr__(self, "stream", "motion")  # one name for one thing: a run goes on under either
         for name, value in _settled(self.method, self.views).items():
             object.__setattr__(self, name, value)
-        self._check("batch_size", self.batch_size >= 2, "at least 2, for batch norm has nothing to do with one clip")
-        self._check("seed", 0 <= self.seed < 2**63, "a whole number from 0 to 2**63 - 1")
-        for name in (
-            "epochs",
-            "least_steps",
-            "branches",
-            "frames",
-            "channels",
-            "features",
-            "projection",
-            "mining_top",
-            "expander",
-        ):
-            self._check(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("temperature", "contrast_temperature", "lr"):
-            self._check(name, getattr(self, name) > 0, "above 0")
-        for name in ("dropout", "warmup", "holdout", "hidden_end"):
-            self._check(name, 0 <= getattr(self, name) < 1, "within [0, 1)")
-        for name in ("weight_decay", "knn_every", "save_minutes", "redundancy", "invariance", "variance", "covariance"):
-            self._check(name, getattr(self, name) >= 0, "at least 0")
-        for name in ("teacher_temperature", "student_temperature", "clip_gradient"):
-            self._check(name, getattr(self, name) is None or getattr(self, name) > 0, "above 0, or None")
-        for name in ("queue_size", "mining_epoch", "neighbours"):
-            self._check(name, getattr(self, name) is None or getattr(self, name) >= 1, "at least 1, or None")
+        self._check_numbers()
         for name, choices in _CHOICES.items():
             self._check(name, getattr(self, name) in choices, f"one of {', '.join(choices)}")
         known = get_args(Encoder)
@@ -213,6 +191,35 @@ class PretrainConfig:
         fitting = len(self.strengths) in (0, views) and all(0 <= s <= 1 for s in self.strengths)
         self._check("strengths", fitting, f"{views} numbers in [0, 1], one for each view, or none")
         self._check("momentum", self.momentum is None or 0 <= self.momentum <= 1, "within [0, 1], or None")
+
+    def _check_numbers(self) -> None:
+        self._check("batch_size", self.batch_size >= 2, "at least 2, for batch norm has nothing to do with one clip")
+        self._check("seed", 0 <= self.seed < 2**63, "a whole number from 0 to 2**63 - 1")
+        for name in (
+            "epochs",
+            "least_steps",
+            "branches",
+            "frames",
+            "channels",
+            "features",
+            "projection",
+            "mining_top",
+            "expander",
+        ):
+            self._check(name, getattr(self, name) >= 1, "at least 1")
+        for name, value in vars(self).items():
+            self._check(name, not isinstance(value, float) or math.isfinite(value), "a finite number")
+        self._check("lr_steps", min(self.lr_steps, default=1) >= 1, "epochs, from 1 on")
+        for name in ("temperature", "contrast_temperature", "lr"):
+            self._check(name, getattr(self, name) > 0, "above 0")
+        for name in ("dropout", "warmup", "holdout", "hidden_end"):
+            self._check(name, 0 <= getattr(self, name) < 1, "within [0, 1)")
+        for name in ("weight_decay", "knn_every", "save_minutes", "redundancy", "invariance", "variance", "covariance"):
+            self._check(name, getattr(self, name) >= 0, "at least 0")
+        for name in ("teacher_temperature", "student_temperature", "clip_gradient"):
+            self._check(name, getattr(self, name) is None or getattr(self, name) > 0, "above 0, or None")
+        for name in ("queue_size", "mining_epoch", "neighbours"):
+            self._check(name, getattr(self, name) is None or getattr(self, name) >= 1, "at least 1, or None")
 
     def _check(self, name: str, good: bool, wanted: str) -> None:
         if not good:
@@ -236,6 +243,22 @@ class PretrainConfig:
             return cls(**plain)
         except TypeError as error:
             raise InputError(f"The settings hold a value of a kind that its field cannot have ({error}).") from error
+
+    def without_effect(self) -> list[str]:
+        """The names of settings that differ from their defaults and change nothing beside the others."""
+        distributions = {"teacher_temperature", "student_temperature", "neighbours", "second_queue"}
+        consistency = {*distributions, "distance", "branch_weights"}
+        idle: set[str] = set()
+        if self.method != "hiclr":
+            idle |= {*consistency, "direction", "strong_keys"}
+        elif self.branches == 1:
+            idle |= {*consistency, "direction"}
+        elif self.direction == "none":
+            idle |= {*distributions, "distance"}
+        elif self.distance in ("l1", "cosine"):
+            idle |= distributions
+        default = type(self)()
+        return sorted(name for name in idle if getattr(self, name) != getattr(default, name))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as config.json holds them."""

@@ -189,6 +189,8 @@ def prepare_run(path: Path | str, config: PretrainConfig, train: SkeletonSet) ->
     check_trainable(config, train)
     if not (Path(path) / "config.json").exists():
         _warn_of_faults(train)
+    if idle := config.without_effect():
+        _say.warning("Without effect beside the other settings: %s.", ", ".join(idle))
     device = pick_device(config.device, quiet=True)
     run: Run = first_alone(
         device, lambda: open_run(path, _as_known(path, config), describe(train)), otherwise=lambda: load_run(path)
