@@ -117,7 +117,7 @@ def carried(run: Run, clips: SkeletonSet) -> SkeletonSet:
 
 def _robustness(run: Run, clips: SkeletonSet, split: str | None, device: str, notes: list[str]) -> Outcome:
     found = measure_robustness(run, clips, split=split, device=device)
-    notes += [f"robustness: {note}" for note in found["notes"]]
+    notes += [f"robustness: {note}" for note in found["notes"] if note not in notes]
     figures = {f"drop {name}": curve["drop"] / 100 for name, curve in found["curves"].items()}
     return Outcome({"clean": found["clean"] / 100}, figures, more=_without(found, ("clean", *_ABOUT)))
 
@@ -148,7 +148,7 @@ def _transfer(run: Run, clips: SkeletonSet, split: str | None, device: str, note
 
 def _tuned(name: str, found: Mapping[str, Any], notes: list[str]) -> Outcome:
     """Of one training: accuracies, with the class of each test clip."""
-    notes += [f"{name}: {note}" for note in found["notes"]]
+    notes += [f"{name}: {note}" for note in found["notes"] if note not in notes]
     shares = {f"{kind}top{k}": found[of][f"top{k}"] / 100
               for kind, of in (("", "finetune"), ("scratch ", "scratch")) for k in (1, 5)}  # fmt: skip
     more = _without(found, _ABOUT)
@@ -160,7 +160,7 @@ def _tuned(name: str, found: Mapping[str, Any], notes: list[str]) -> Outcome:
 
 def _semi(run: Run, clips: SkeletonSet, split: str | None, device: str, notes: list[str]) -> Outcome:
     found = semi_supervised(run, clips, SHARES, draws=DRAWS, split=split, device=device)
-    notes += [f"semi: {note}" for note in found["notes"]]
+    notes += [f"semi: {note}" for note in found["notes"] if note not in notes]
     figures = {
         f"{share} % {kind}top1": row[of]["top1"] / 100
         for share, row in found["shares"].items()
