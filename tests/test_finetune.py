@@ -304,10 +304,10 @@ def test_a_class_without_training_clips_is_said(run: Run):
 
 
 def test_recipes_by_name_or_by_size(run: Run, monkeypatch: pytest.MonkeyPatch):
-    assert room._recipe(None, 42, "cmd") == (RECIPES["small"], "small")
-    assert room._recipe(None, 40_091, "hiclr") == (RECIPES["hiclr"], "hiclr")
-    assert room._recipe("mamp", 42, "cmd") == (RECIPES["mamp"], "mamp")
-    assert room._recipe(RECIPES["cmd"], 42, "hiclr")[1] == "cmd"
+    assert room.choose_recipe(None, 42, "cmd") == (RECIPES["small"], "small")
+    assert room.choose_recipe(None, 40_091, "hiclr") == (RECIPES["hiclr"], "hiclr")
+    assert room.choose_recipe("mamp", 42, "cmd") == (RECIPES["mamp"], "mamp")
+    assert room.choose_recipe(RECIPES["cmd"], 42, "hiclr")[1] == "cmd"
     with pytest.raises(InputError, match="no recipe 'adam'; there are: small, hiclr"):
         fine_tune(run, swinging(), "adam", device="cpu")
 
