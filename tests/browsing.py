@@ -4,6 +4,7 @@ import base64
 import functools
 import http.server
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,6 +87,14 @@ def state_of(widget: Any) -> tuple[dict[str, Any], dict[str, str]]:
     state = {k: v for k, v in widget.get_state().items() if not k.startswith("_") and k not in ("layout", "tabbable")}
     buffers = {k: base64.b64encode(bytes(v)).decode() for k, v in state.items() if isinstance(v, bytes | memoryview)}
     return {k: v for k, v in state.items() if k not in buffers}, buffers
+
+
+def until(page: Any, condition: str, seconds: float = 30) -> None:
+    """Wait for a condition from here: a page that forbids `eval` lets no condition wait inside it."""
+    end = time.monotonic() + seconds
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, f"in {seconds} s it has not come to: {condition}"
+        page.wait_for_timeout(20)
 
 
 def strangers(page: Any) -> tuple[list[str], list[str]]:

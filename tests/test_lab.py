@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import CHECKSUM, chromium, strangers
+from browsing import CHECKSUM, chromium, strangers, until
 
 from benchmarks.lab import jupyter_lab, open_notebook
 
@@ -195,7 +195,7 @@ def check_offline(browser: Any, path: Path) -> None:
     errors, requests = strangers(page)
     page.goto(path.as_uri())
     page.locator(".sk-play").click()
-    page.wait_for_function("Number(document.querySelector('canvas').dataset.frame) > 2")
+    until(page, "Number(document.querySelector('canvas').dataset.frame) > 2")
     assert page.locator("pre").text_content().count("GrowingViews(") == 1
     assert (errors, requests) == ([], [path.as_uri()])
     context.close()

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from browsing import CHECKSUM, FAKE_MODEL, MOUNT, WIDGETS, chromium, served, state_of, strangers
+from browsing import CHECKSUM, FAKE_MODEL, MOUNT, WIDGETS, chromium, served, state_of, strangers, until
 from matplotlib.collections import LineCollection
 from PIL import Image, ImageSequence
 from torch import Generator, Tensor
@@ -1077,7 +1077,7 @@ def test_a_saved_page_plays_from_a_file(browser: Any, tmp_path: Path):
     errors, requests = strangers(page)
     page.context.set_offline(True)
     page.goto(target.as_uri())
-    page.wait_for_function("Number(document.querySelector('canvas').dataset.frame) > 3")
+    until(page, "Number(document.querySelector('canvas').dataset.frame) > 3")
     before = data(page)
     assert page.locator("pre").text_content() == MARKUP + "</script>"
     assert [page.locator(f".sk-{name}").is_visible() for name in ("png", "gif", "html")] == [True, False, False]
@@ -1085,7 +1085,7 @@ def test_a_saved_page_plays_from_a_file(browser: Any, tmp_path: Path):
     page.locator(".sk-ghost").click()
     canvas(page).focus()
     page.keyboard.press("End")
-    wait_for(page, frame=199)
+    until(page, "document.querySelector('canvas').dataset.frame === '199'")
     assert data(page)["yaw"] == before["yaw"]
     page.context.set_offline(False)
     page.close()
