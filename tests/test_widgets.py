@@ -1122,16 +1122,16 @@ def test_a_saved_explorer_plays_its_clips_from_a_file(browser: Any, tmp_path: Pa
     assert scatter.get_attribute("data-picked") == "1"
     scatter.focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.querySelector('canvas.sk-player').ariaLabel.includes('href')")
+    until(page, "document.querySelector('canvas.sk-player').ariaLabel.includes('href')")
     assert r"$\href{x}{y}$ · a" in player.get_attribute("aria-label")
     box = scatter.bounding_box()
     width = (box["width"] - 24) / 2  # clip 0 of "strong" lies at (0, 0), right below
     scale = min((width - 30) / 5, (box["height"] - 62) / 5)
     x, y = 2.5 * scale, -2.5 * scale
     page.mouse.click(box["x"] + 16 + width * 1.5 + x, box["y"] + 24 + (box["height"] - 32) / 2 - y)
-    page.wait_for_function("document.querySelector('canvas.sk-scatter').dataset.near === '5 3 2 4 1'")
+    until(page, "document.querySelector('canvas.sk-scatter').dataset.near === '5 3 2 4 1'")
     page.locator(".sk-near button").first.click()
-    page.wait_for_function("document.querySelector('canvas.sk-player').ariaLabel.includes('f · b')")
+    until(page, "document.querySelector('canvas.sk-player').ariaLabel.includes('f · b')")
     assert "<script>alert(1)</script> · a" in player.get_attribute("aria-label")
     assert page.locator("pre").text_content().startswith("This page holds all 6 clips")
     page.context.set_offline(False)
