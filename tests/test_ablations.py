@@ -27,6 +27,17 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "strong keys": {"strong_keys": 0.5},
     "second queue": {"second_queue": True},
     "mining": {"mining_epoch": 1, "mining_top": 2},
+    "drop/add edges": {"strong": ("edges",)},
+    "edges of attention": {"strong": ("edges",), "encoder": "dsta"},
+    "strong kinds together": {"strong": ("mask+edges+adain",)},
+    "one of the strong kinds": {"strong": ("mask|edges|adain",)},
+    "four branches": {"branches": 4, "strong": ("adain", "mask")},
+    "disordered": {"order": (2, 0, 1)},
+    "merged": {"branches": 1, "merge": (3,)},
+    "key apart": {"branches": 2, "key_apart": True},
+    "released views": {"views": "released", "learn_mask": True},
+    "recurrent encoder": {"encoder": "bigru"},
+    "light encoder": {"encoder": "tcn"},
 }
 
 
