@@ -44,8 +44,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("precision", ["32", "bf16-mixed"])
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_a_setting_trains_two_epochs(tmp_path: Path, settings: dict[str, Any], precision: Any) -> None:
-    config = replace(TINY, epochs=2, knn_every=0, precision=precision, **settings)
-    run = train(tmp_path / "run", config)
+    config = replace(TINY, epochs=2, frames=8, knn_every=0, precision=precision, **settings)
+    run = train(tmp_path / "run", config, clips(16))
     rows = run.metrics()
     assert len(rows) == 2
     numbers = [value for row in rows for value in row.values() if isinstance(value, float)]
