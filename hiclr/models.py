@@ -83,19 +83,15 @@ def read_state_dict(path: Path | str) -> dict[str, Tensor]:
     except Exception as error:  # what is no file of torch raises nearly anything
         try:
             content = read_tensors(data)
-        except SafetensorError:
+        except SafetensorError:  # torch's own words are advice to switch its safeguard off
             raise InputError(
-                f"{path} is no file of weights that can be read without running code in it ({_first_line(error)}). "
+                f"{path} is no file of weights, is damaged, or cannot be read without running code in it. "
                 "A state dict is wanted, as torch.save or safetensors write it."
             ) from error
     state = content.get("state_dict", content) if isinstance(content, Mapping) else content
     if not isinstance(state, Mapping) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{path} holds no state dict (name -> tensor). Save the model's state_dict() alone.")
     return {str(name): value for name, value in state.items()}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def load_released_file(path: Path | str, stream: Stream | None = None, layout: Layout = NTU_25) -> TrainedModel:

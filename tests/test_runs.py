@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from hiclr.errors import InputError
-from hiclr.runs import Run, environment, load_run, open_run
+from hiclr.runs import Run, environment, load_run, open_run, write_json
 
 CONFIG = {"epochs": 3, "lr": 0.1, "seed": 0, "device": "cpu", "lr_steps": (1, 2)}
 DATA = {
@@ -326,3 +326,13 @@ def test_odd_characters_in_the_path(tmp_path: Path):
     run.append({"epoch": 1})
     assert saved_epoch(run) == 1
     assert load_run(run.path).config["note"] == "动作 🏃"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX's")
+def test_files_of_a_run_may_be_read_by_whom_the_umask_lets(run: Run):
+    before = os.umask(0o027)
+    try:
+        write_json(run.path / "shared.json", {"epoch": 1})
+    finally:
+        os.umask(before)
+    assert (run.path / "shared.json").stat().st_mode & 0o777 == 0o640

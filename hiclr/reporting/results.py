@@ -59,7 +59,7 @@ def load_evaluated(run: Run, split: str | None = None) -> list[Evaluated]:
     if not found:
         of = "" if split is None else f" on {split!r}"
         raise InputError(
-            f"{run.path} holds no results{of}: run `hiclr evaluate {run.path.name} --data F` first, or give --data."
+            f"{run.path} holds no results{of}: run `hiclr evaluate {run.path} --data F` first, or give --data."
         )
     return found
 

@@ -1,10 +1,11 @@
 """Files that are whole or not there, and JSON in them."""
 
+import contextlib
 import json
 import math
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,10 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         InputError: the folder is full or may not be written; an older file of that name is untouched.
     """
-    temporary = None
+    # 40 characters at most: with a name as long as the system allows there would be no room for more
+    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
     try:
-        # 40 characters at most: with a name as long as the system allows there would be no room for more
-        prefix = f".{path.name[:40]}."
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=prefix, suffix=".tmp", delete=False) as file:
-            temporary = Path(file.name)
+        with temporary.open("xb") as file:  # not of tempfile, which lets nobody but its maker read: runs are watched
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -41,7 +40,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             f"{len(data):,} bytes and {free:,} are free. What was there before is untouched."
         ) from error
     finally:
-        if temporary is not None:
+        with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
