@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from hiclr.commands.answer import Answer
 from hiclr.datasets import open_set
@@ -18,7 +19,7 @@ class Fuse:
     """Evaluate the runs of several streams together: their scores, joined by clip name, with equal weights and with
     weights chosen on clips held out of the train part."""
 
-    runs: Positional[tuple[Path, ...]]
+    runs: Annotated[Positional[tuple[Path, ...]], arg(name="run", metavar="RUN...")]
     """The run folders: joint, bone and motion, say."""
     data: Path
     """A set with a train and a test part: npz, folder, or the word synthetic."""
