@@ -12,7 +12,7 @@ from hiclr.commands.answer import Answer, tell
 from hiclr.datasets import open_set
 from hiclr.encoders import use_encoder
 from hiclr.errors import InputError
-from hiclr.evaluation import DEFAULT, NOT_KEPT, TRANSFER, evaluate, results_path, table
+from hiclr.evaluation import DEFAULT, NOT_KEPT, TRANSFER, evaluate, named_protocols, results_path, table
 from hiclr.features import features
 from hiclr.runs import check_device, load_run, write_atomically
 
@@ -43,12 +43,18 @@ class Evaluate:
 
     def __post_init__(self) -> None:
         check_device(self.device)  # a name that is none is wrong usage
+        named_protocols(self.protocols)
         if self.encoder is not None:
             use_encoder(self.encoder)
 
+    @property
+    def protocols(self) -> list[str]:
+        """The names, apart."""
+        return [name.strip() for name in self.protocol.split(",") if name.strip()]
+
     def run(self) -> Answer:
         """Measure; the answer is also kept in the run folder."""
-        protocols = [name.strip() for name in self.protocol.split(",") if name.strip()]
+        protocols = self.protocols
         run, clips = load_run(self.run_folder), open_set(str(self.data))
         result = evaluate(run, clips, protocols, self.split, self.device, tell)
         if not any(note.startswith(NOT_KEPT) for note in result["notes"]):

@@ -27,7 +27,7 @@ from hiclr.evaluation.predictions import Predictions, compare, load_predictions
 from hiclr.evaluation.probes import ACTCLR, HICLR, MAMP, Probe, ProbeConfig, choose_rate, sgd_probe
 from hiclr.evaluation.protocols import DEFAULT, PROTOCOLS, Outcome, Part
 from hiclr.evaluation.published import BENCHMARKS, PUBLISHED, PublishedValue, benchmark_of, expected
-from hiclr.evaluation.report import ALL, NOT_KEPT, evaluate, measure, predictions_path, results_path
+from hiclr.evaluation.report import ALL, NOT_KEPT, evaluate, measure, named_protocols, predictions_path, results_path
 from hiclr.evaluation.retrieval import Retrieval, few_shot, ntu_one_shot, one_shot, retrieve
 from hiclr.evaluation.robustness import measure_robustness, pool_robustness, robustness_text
 from hiclr.evaluation.rows import interval
@@ -131,6 +131,7 @@ __all__ = [
     "measure",
     "measure_robustness",
     "most_confused",
+    "named_protocols",
     "nearest",
     "neighbour_change",
     "neighbour_purity",

@@ -23,7 +23,7 @@ from hiclr.evaluation.rows import bounds_of, percents, rows_of, statistics_of
 from hiclr.features import CLEAN, features, load_projection
 from hiclr.runs import Run, environment, write_json
 
-__all__ = ["ALL", "NOT_KEPT", "evaluate", "measure", "predictions_beside", "predictions_path", "reading_notes",
+__all__ = ["ALL", "NOT_KEPT", "evaluate", "measure", "named_protocols", "predictions_beside", "predictions_path", "reading_notes",
            "results_path"]  # fmt: skip
 
 NOT_KEPT = "This answer is not kept in the run folder"
@@ -79,7 +79,7 @@ def evaluate(
         InputError: an unknown protocol, no test part, other joints than the run's, nothing trained yet, or a protocol
             that was asked for by name and cannot be measured on these clips.
     """
-    names = _known(protocols)
+    names = named_protocols(protocols)
     given, clips = clips, carried(run, clips) if TRANSFER in names else clips
     train, test = clips.split_indices(split)
     latest = run.latest()
@@ -269,7 +269,12 @@ def _keep_predictions(path: Path, part: Part, found: Mapping[str, Outcome], resu
     Predictions(part.names_test, part.y_test, part.subjects_test, classes, of).save(path)
 
 
-def _known(protocols: Sequence[str]) -> tuple[str, ...]:
+def named_protocols(protocols: Sequence[str]) -> tuple[str, ...]:
+    """The protocols of these names, "all" being every one on frozen features.
+
+    Raises:
+        InputError: a name that is none, or no name.
+    """
     unknown = [name for name in protocols if name not in PROTOCOLS and name not in LONGER and name != ALL]
     if unknown or not protocols:
         raise InputError(
