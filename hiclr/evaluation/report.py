@@ -23,8 +23,17 @@ from hiclr.evaluation.rows import bounds_of, percents, rows_of, statistics_of
 from hiclr.features import CLEAN, features, load_projection
 from hiclr.runs import Run, environment, write_json
 
-__all__ = ["ALL", "NOT_KEPT", "evaluate", "measure", "named_protocols", "predictions_beside", "predictions_path", "reading_notes",
-           "results_path"]  # fmt: skip
+__all__ = [
+    "ALL",
+    "NOT_KEPT",
+    "evaluate",
+    "measure",
+    "named_protocols",
+    "predictions_beside",
+    "predictions_path",
+    "reading_notes",
+    "results_path",
+]
 
 NOT_KEPT = "This answer is not kept in the run folder"
 ALL = "all"
