@@ -2,7 +2,6 @@
 
 import json
 import math
-import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +24,8 @@ from hiclr.pretraining.methods.ms2l import hide_end, mix_segments
 from hiclr.pretraining.training import Training
 from hiclr.runs import load_run, loss_terms
 from hiclr.skeleton import NTU_25
-from tests.faults.processes import start
-from tests.test_pretraining import TINY, assert_equal, clips, rows, train, weights
-from tests.test_ranks import die_within_the_second_epoch, launch, train_on_a_rank
+from tests.test_pretraining import TINY, clips, train, weights
+from tests.test_ranks import goes_on_after_a_kill, launch, train_on_a_rank
 
 SMALL = replace(TINY, encoder="tcn", expander=12, hidden_end=0.25, epochs=2)
 RIVALS: list[Any] = [name for name in METHODS if name != "hiclr"]
@@ -110,13 +108,7 @@ def test_every_method_trains_two_epochs_with_finite_numbers(tmp_path: Path, meth
 @pytest.mark.parametrize("method", RIVALS)
 def test_killed_within_an_epoch_a_run_of_any_method_goes_on_to_the_same_bits(tmp_path: Path, method: Any) -> None:
     config = replace(SMALL, method=method, epochs=4, dropout=0.2, mining_epoch=2, save_minutes=0)
-    whole = train(tmp_path / "whole", config)
-    killed = start(train_on_a_rank, tmp_path / "parts", config, 99, die_within_the_second_epoch)
-    assert killed.wait().code == -signal.SIGKILL
-    assert len(load_run(tmp_path / "parts").metrics()) == 1
-    parts = train(tmp_path / "parts", config)
-    assert rows(parts) == rows(whole)
-    assert_equal(weights(parts), weights(whole))
+    goes_on_after_a_kill(tmp_path, config)
 
 
 @pytest.mark.parametrize("method", RIVALS)

@@ -660,10 +660,10 @@ def test_an_encoder_at_chance_is_said(tmp_path: Path, caplog: pytest.LogCaptureF
     assert "at chance" in caplog.text
 
 
-def test_the_effective_rank_counts_the_directions_in_use():
-    from hiclr.pretraining.training import _effective_rank
+def test_theeffective_rank_counts_the_directions_in_use():
+    from hiclr.pretraining.training import effective_rank
 
     rng = torch.Generator().manual_seed(0)
     flat = torch.randn(200, 3, generator=rng) @ torch.eye(3, 20)
-    assert _effective_rank(flat) == pytest.approx(3, abs=0.1)
-    assert _effective_rank(torch.ones(50, 20)) == pytest.approx(1, abs=0.01)
+    assert effective_rank(flat) == pytest.approx(3, abs=0.1)
+    assert effective_rank(torch.ones(50, 20)) == pytest.approx(1, abs=0.01)

@@ -16,7 +16,18 @@ from hiclr.evaluation import DEFAULT, NOT_KEPT, TRANSFER, evaluate, named_protoc
 from hiclr.features import features
 from hiclr.runs import check_device, load_run, write_atomically
 
-__all__ = ["Embed", "Evaluate"]
+__all__ = ["Embed", "Evaluate", "protocol_names"]
+
+
+def protocol_names(text: str) -> list[str]:
+    """Names of protocols that stand in a row, apart.
+
+    Raises:
+        InputError: one that is none, or no name.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    named_protocols(names)
+    return names
 
 
 @dataclass(frozen=True)
@@ -43,18 +54,13 @@ class Evaluate:
 
     def __post_init__(self) -> None:
         check_device(self.device)  # a name that is none is wrong usage
-        named_protocols(self.protocols)
+        protocol_names(self.protocol)
         if self.encoder is not None:
             use_encoder(self.encoder)
 
-    @property
-    def protocols(self) -> list[str]:
-        """The names, apart."""
-        return [name.strip() for name in self.protocol.split(",") if name.strip()]
-
     def run(self) -> Answer:
         """Measure; the answer is also kept in the run folder."""
-        protocols = self.protocols
+        protocols = protocol_names(self.protocol)
         run, clips = load_run(self.run_folder), open_set(str(self.data))
         result = evaluate(run, clips, protocols, self.split, self.device, tell)
         if not any(note.startswith(NOT_KEPT) for note in result["notes"]):

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 from tyro.conf import Positional, arg
 
 from hiclr.commands.answer import Answer, tell
+from hiclr.commands.measure import protocol_names
 from hiclr.datasets import open_set
 from hiclr.errors import InputError
-from hiclr.evaluation import evaluate, named_protocols
+from hiclr.evaluation import evaluate
 from hiclr.reporting import Evaluated, latex, load_evaluated, markdown, page, tables
 from hiclr.runs import check_device, load_run, write_atomically
 
@@ -41,15 +42,11 @@ class Report:
 
     def __post_init__(self) -> None:
         check_device(self.device)
-        named_protocols(self._protocols)
+        protocol_names(self.protocol)
         if not self.runs:
             raise InputError("report needs at least one run folder.")
         if self.out is None and self.markdown is None and self.latex is None:
             raise InputError("report needs --out FILE.html, --markdown FILE.md or --latex FILE.tex.")
-
-    @property
-    def _protocols(self) -> list[str]:
-        return [name.strip() for name in self.protocol.split(",") if name.strip()]
 
     def run(self) -> Answer:
         """Measure where data are given, then write."""
@@ -77,7 +74,7 @@ class Report:
         if self.data is None:
             return [one for run in runs for one in load_evaluated(run, self.split)]
         clips = open_set(str(self.data))
-        protocols = self._protocols
+        protocols = protocol_names(self.protocol)
         for run in runs:
             evaluate(run, clips, protocols, self.split, self.device, tell)
         split = clips.protocol if self.split is None else self.split

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
@@ -11,6 +12,7 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from hiclr.errors import InputError
 from hiclr.evaluation.clusters import nearest_others, neighbour_purity, silhouette
 from hiclr.evaluation.knn import check_finite, unit_rows
+from hiclr.pretraining.training import effective_rank as watched_rank
 
 __all__ = [
     "alignment",
@@ -75,15 +77,10 @@ def effective_rank(features: NDArray[Any]) -> float:
     Raises:
         InputError: features that are not finite.
 
-    Source: Roy and Vetterli, 2007.
+    The same as is watched in training, in 64 bit.
     """
     check_finite(features)
-    x = np.asarray(features, dtype=np.float64)
-    values = np.linalg.svd(x - x.mean(axis=0), compute_uv=False)
-    if not values.sum() > 0:
-        return 1.0
-    share = values[values > 0] / values.sum()
-    return float(np.exp(-(share * np.log(share)).sum()))
+    return watched_rank(torch.from_numpy(np.asarray(features, dtype=np.float64)))
 
 
 def cluster_agreement(features: NDArray[Any], y: NDArray[np.int64], seed: int = 0) -> tuple[float, float]:

@@ -26,7 +26,7 @@ from hiclr.pretraining.ranks import Ranks, make_fabric, synchronise
 from hiclr.pretraining.schedule import batch_size, derive, key_momentum, learning_rate, mining
 from hiclr.runs import Row, pick_device
 
-__all__ = ["Training", "how_to_go_on"]
+__all__ = ["Training", "effective_rank", "how_to_go_on"]
 
 _say = logging.getLogger(__name__)
 
@@ -282,7 +282,7 @@ class Training:
         gallery, queries = self._encode(self.gallery), self._encode(self.queries)
         nearest = (queries @ gallery.T).argmax(dim=1).cpu().numpy()
         right = self.train.y[self.gallery][nearest] == self.train.y[self.queries]
-        return 100 * float(right.mean()), _effective_rank(gallery)
+        return 100 * float(right.mean()), effective_rank(gallery)
 
     def _encode(self, indices: Ids) -> Tensor:
         parts = []
@@ -315,7 +315,7 @@ def how_to_go_on(done: int, epochs: int, step: int = 0, steps: int = 0) -> str:
     return f"Stopped; {done} of {epochs} epochs{within} are saved. The same call or command goes on from there."
 
 
-def _effective_rank(features: Tensor) -> float:
+def effective_rank(features: Tensor) -> float:
     """exp of the entropy of the singular values of centred features (N, D): how many directions they really use.
 
     Source: Roy and Vetterli, 2007.

@@ -14,7 +14,6 @@ from hiclr.pretraining.config import PretrainConfig
 from hiclr.pretraining.methods.base import Embed, Outcome
 from hiclr.pretraining.methods.momentum import MomentumMethod
 from hiclr.pretraining.ranks import total_over_ranks
-from hiclr.pretraining.schedule import queue_size
 from hiclr.skeleton import Layout
 
 __all__ = ["AimCLR"]
@@ -26,12 +25,7 @@ class AimCLR(MomentumMethod):
     With the paper's views and two branches these are AimCLR's own: crop and shear; then flip, rotation, noise, blur
     and axis mask on top.
 
-    Args:
-        config: the settings.
-        layout: not needed; every method takes it.
-        encoder: (N, 3, T, V, M) -> (N, D), with a feature map for the drop.
-        head: (N, D) -> (N, dim).
-        clips: number of training clips, by which a queue without a set size is measured.
+    Args: see `MomentumMethod`; the encoder needs a feature map for the drop.
 
     Raises:
         InputError: an encoder without a feature map.
@@ -39,21 +33,13 @@ class AimCLR(MomentumMethod):
     Source: AimCLR (arXiv 2112.03590) and its release; see `aimclr_loss` and `attention_drop`.
     """
 
-    def __init__(
-        self,
-        config: PretrainConfig,
-        layout: Layout,  # noqa: ARG002 - the signature of METHODS
-        encoder: nn.Module,
-        head: nn.Module,
-        clips: int,
-    ) -> None:
+    def __init__(self, config: PretrainConfig, layout: Layout, encoder: nn.Module, head: nn.Module, clips: int) -> None:
         if not isinstance(encoder, SkeletonEncoder) or not encoder.has_map:
             raise InputError(
                 f"AimCLR drops parts of the encoder's feature map, and {type(encoder).__name__} gives none. Use an "
                 "encoder that has a method `feature_map` (stgcn, dsta, tcn), or another method."
             )
-        super().__init__(encoder, head, queue_size(config, clips), config.projection)
-        self.config = config
+        super().__init__(config, layout, encoder, head, clips)
 
     def _whole_and_dropped(self, rows: Tensor, inside: Inside | None = None) -> Tensor:
         """(R, T, V, 3) one person per row -> (R, 2 D): the mean of the map, and of what is left of it."""

@@ -9,7 +9,6 @@ from hiclr.pretraining.batch import Batch
 from hiclr.pretraining.config import PretrainConfig
 from hiclr.pretraining.methods.base import Embed, Outcome
 from hiclr.pretraining.methods.momentum import MomentumMethod
-from hiclr.pretraining.schedule import queue_size
 from hiclr.skeleton import Layout
 
 __all__ = ["HiCLR"]
@@ -18,28 +17,14 @@ __all__ = ["HiCLR"]
 class HiCLR(MomentumMethod):
     """The method of the paper, with all its settings; one branch is SkeletonCLR.
 
-    Args:
-        config: the settings.
-        layout: not needed; every method takes it.
-        encoder: (N, 3, T, V, M) -> (N, D).
-        head: (N, D) -> (N, dim).
-        clips: number of training clips, by which a queue without a set size is measured.
+    Args: see `MomentumMethod`.
 
     Source: HiCLR (arXiv 2211.13466); see `growing_loss`.
     """
 
-    def __init__(
-        self,
-        config: PretrainConfig,
-        layout: Layout,  # noqa: ARG002 - the signature of METHODS
-        encoder: nn.Module,
-        head: nn.Module,
-        clips: int,
-    ) -> None:
-        size = queue_size(config, clips)
-        super().__init__(encoder, head, size, config.projection)
-        self.config = config
-        self.strong_queue = Queue(size, config.projection) if config.second_queue else None
+    def __init__(self, config: PretrainConfig, layout: Layout, encoder: nn.Module, head: nn.Module, clips: int) -> None:
+        super().__init__(config, layout, encoder, head, clips)
+        self.strong_queue = Queue(self.queue.capacity, config.projection) if config.second_queue else None
 
     def losses(self, batch: Batch, embed: Embed) -> Outcome:
         """See `growing_loss`; every branch is compared with one key of the weakest view."""

@@ -13,7 +13,10 @@ from hiclr.encoders import Inside
 from hiclr.losses import pretext_top1, similarity_logits
 from hiclr.momentum import Queue, update_momentum
 from hiclr.pretraining.batch import Batch
+from hiclr.pretraining.config import PretrainConfig
 from hiclr.pretraining.methods.base import Method, Outcome, spread
+from hiclr.pretraining.schedule import queue_size
+from hiclr.skeleton import Layout
 
 __all__ = ["MomentumMethod"]
 
@@ -22,10 +25,11 @@ class MomentumMethod(Method):
     """Query encoder and head that learn, key encoder and head that follow, and the queue.
 
     Args:
+        config: the settings.
+        layout: not needed; every method takes it.
         encoder: (N, 3, T, V, M) -> (N, D).
         head: (N, D) -> (N, dim).
-        queue_size: K.
-        dim: width of the embedding.
+        clips: number of training clips, by which a queue without a set size is measured.
 
     The key encoder starts as a true copy of the query encoder: the release copies, then draws both anew. It keeps
     batch-norm statistics of its own, from its own forward passes.
@@ -33,10 +37,18 @@ class MomentumMethod(Method):
     Source: MoCo (arXiv 1911.05722).
     """
 
-    def __init__(self, encoder: nn.Module, head: nn.Module, queue_size: int, dim: int = 128) -> None:
+    def __init__(
+        self,
+        config: PretrainConfig,
+        layout: Layout,  # noqa: ARG002 - the signature of METHODS
+        encoder: nn.Module,
+        head: nn.Module,
+        clips: int,
+    ) -> None:
         super().__init__(encoder, head)
+        self.config = config
         self.key_encoder, self.key_head = deepcopy(encoder), deepcopy(head)
-        self.queue = Queue(queue_size, dim)
+        self.queue = Queue(queue_size(config, clips), config.projection)
         for parameter in self.following_parameters():
             parameter.requires_grad_(False)
 
