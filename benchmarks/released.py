@@ -8,6 +8,7 @@ a GPU: `.cuda()` leaves tensors where they are, and keys enter the queue as on a
 """
 
 import argparse
+import itertools
 import json
 import pickle
 import resource
@@ -66,6 +67,15 @@ def step(clips: Path, batch: int, folder: Path) -> list[float]:
     return train(*model_and_mask(), batches)
 
 
+def epoch(clips: Path, batch: int, folder: Path) -> list[float]:
+    """Seconds of a whole epoch, its workers' start included; the second, as the first warms up."""
+    from feeder.ntu_feeder import Feeder_triple
+
+    feeder = Feeder_triple(str(clips), written_labels(clips, folder))
+    batches = torch.utils.data.DataLoader(feeder, batch_size=batch, shuffle=True, num_workers=4, drop_last=True)
+    return [sum(train(*model_and_mask(), batches, epochs=2)[-len(batches) :])]
+
+
 def views(clips: Path, batch: int, folder: Path) -> list[float]:
     """Seconds that the views of a batch take, clip by clip in one process; their random mask comes later and is not
     among them."""
@@ -106,12 +116,12 @@ def linear(clips: Path, batch: int, folder: Path) -> list[float]:
     return [trained - start, time.perf_counter() - trained]
 
 
-def train(model: Any, mask: Any, batches: Any) -> list[float]:
-    """One epoch; seconds of each step, the waiting for its data included."""
+def train(model: Any, mask: Any, batches: Any, epochs: int = 1) -> list[float]:
+    """Seconds of each step of these epochs, the waiting for its data included."""
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     cross_entropy, seconds, start = torch.nn.CrossEntropyLoss(), [], time.perf_counter()
     model.train()
-    for views, _ in batches:
+    for views, _ in itertools.chain.from_iterable(itertools.repeat(batches, epochs)):
         query, key, normal, strong = (view.float() for view in views)
         found = model.forward_pretrain_wmask(
             im_q=query, im_k=key, im_q_1=normal, im_q_2=strong, mask=mask(query, query.shape[2])
@@ -128,7 +138,7 @@ def train(model: Any, mask: Any, batches: Any) -> list[float]:
     return seconds
 
 
-PARTS = {"step": step, "views": views, "linear": linear}
+PARTS = {"step": step, "epoch": epoch, "views": views, "linear": linear}
 
 
 def main() -> int:
