@@ -26,10 +26,20 @@ bench = AugmentationBench(clips, paper_views(clips.layout), Preprocess(32))
 bench.player.playing = False
 bench
 """
-CLIPS = """
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "<img src=//x.org/x onerror=alert(2)>",
+    r"$\href{http://x.org}{x}$",
+    "<a href=//x.org/y>b</a>",
+)
+CLIPS = f"""
 import json
+from dataclasses import replace
 from hiclr.datasets import synthetic
+hostile = {HOSTILE!r}
 clips = synthetic(subjects=2, cameras=1, frames=32, actions=["clap fast", "kick right"])
+names = tuple(f"{{i}} {{hostile[i % len(hostile)]}}" for i in range(len(clips)))
+clips = replace(clips, names=names, classes=(hostile[1], hostile[2]), source=hostile[0])
 print(json.dumps([clips.names, clips.y.tolist()]))
 """
 EXPLORER = """
@@ -37,7 +47,11 @@ import numpy as np
 from hiclr.widgets import Explorer
 rank = np.arange(len(clips))
 square = np.stack([rank % 2, rank // 2], axis=1) - np.array([0.5, (len(clips) // 2 - 1) / 2])
-explorer = Explorer({"basic": square, "strong": square * [-1, 1]}, clips=clips)
+maps = {hostile[0]: square, hostile[2]: square * [-1, 1]}
+groups = {hostile[3]: [hostile[i % 2] for i in range(len(clips))]}
+explorer = Explorer(maps, clips=clips, title=hostile[2], groups=groups, predicted=1 - clips.y,
+                    features={hostile[2]: square + 9})
+explorer.feature(hostile[1], [(0, hostile[3])])
 explorer.player.playing = False
 explorer
 """
@@ -201,6 +215,29 @@ def check_offline(browser: Any, path: Path) -> None:
     context.close()
 
 
+def check_text_is_text(page: Any, names: list[str], index: int) -> None:
+    """Markup in names, labels, titles and groups is shown as it is written, in the widget and in its picture; that
+    nothing was asked for elsewhere and no dialog opened is seen in the end."""
+    scripted, image, link, anchor = HOSTILE
+    assert [page.locator(".sk-legend .sk-class").nth(i).text_content() for i in (0, 1)] == [image, link]
+    assert page.locator(".sk-caption").text_content() == link
+    assert page.locator(".sk-colour option").all_text_contents()[1] == anchor
+    assert page.locator(".sk-featured").text_content() == f"{image}▶ {names[0]} · {image} {anchor}"
+    page.wait_for_function("document.querySelector('.sk-tip').textContent !== ''")
+    said = page.locator(".sk-tip").first.text_content()
+    assert said.startswith(f"{names[index]} · {link} · {anchor} {HOSTILE[index % 2]}") and said.endswith("wrong")
+    for row, place in ((0, 1), (1, 0)):  # in the second map, whose features are there
+        told(page, f"explorer.pick({row}, 1)")
+        page.wait_for_function("document.querySelector('.sk-near').textContent.startsWith('nearest in $')")
+        assert names[place] in page.locator(".sk-near").text_content()
+    assert page.locator(".jupyter-widgets canvas.sk-scatter").count() == 1
+    assert page.locator(".jupyter-widgets :is(img, script, a)").count() == 0
+    shown = "explorer.describe(); explorer.picture().png(); texts = explorer.picture().findobj(Text)"
+    code = f"from matplotlib.text import Text; {shown}; print([t.get_text() for t in texts if not t.get_parse_math()])"
+    drawn = told(page, code)
+    assert all(word in drawn for word in (repr(scripted)[1:-1], repr(link)[1:-1], "img src=//x"))
+
+
 def test_a_click_on_a_point_plays_that_very_clip(run: Any):
     page = run("explorer", CLIPS, EXPLORER)
     names, labels = json.loads(page.locator(".jp-OutputArea-output pre").first.text_content())
@@ -217,7 +254,8 @@ def test_a_click_on_a_point_plays_that_very_clip(run: Any):
 
     page.wait_for_function(f"document.querySelector('canvas.sk-scatter').dataset.picked === '{index}'")
     page.wait_for_function(f"document.querySelector('canvas.sk-player').dataset.revision === '{before + 1}'")
-    assert f"{names[index]} · kick right" in page.locator("canvas.sk-player").get_attribute("aria-label")
+    assert f"{names[index]} · {HOSTILE[2]}" in page.locator("canvas.sk-player").get_attribute("aria-label")
+    check_text_is_text(page, names, index)
 
     # a lasso around the left column of the first map: as many in Python, and lit in the other map
     half = """(canvas) => {
