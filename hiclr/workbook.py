@@ -17,10 +17,14 @@ from hiclr.datasets import SkeletonSet, open_set
 from hiclr.datasets.doctor import diagnose_set
 from hiclr.datasets.wording import counted, duration
 from hiclr.errors import InputError
+from hiclr.evaluation import SEED_APART, FinetuneConfig, SpaceRow, stratified_sample
+from hiclr.evaluation.finetune import choose_recipe
+from hiclr.evaluation.supervised import plan
 from hiclr.pretraining import PRESETS, PretrainConfig, prepare_run, pretrain
 from hiclr.runs import Run, load_run
+from hiclr.runs.differences import data_differences, differences
 
-__all__ = ["CLIPS_SEEN", "Table", "Workbook", "doctor_page"]
+__all__ = ["CLIPS_SEEN", "Table", "Workbook", "doctor_page", "spaces_page"]
 
 CLIPS_SEEN = 120_000
 """Clips that a quick run trains on at most, repetitions counted: one to three minutes on 2 cores, for any set."""
@@ -28,6 +32,10 @@ FULL = 4
 """How many times as long a full run of a small set is."""
 LOOKED_AT, LOOKS = 1000, 3
 """Clips and epochs of the short run that notebook 02 looks through when there is no other yet."""
+LABELLED, LABELS_SEEN = 2000, 20_000
+"""Clips with labels that the supervised encoder of a quick run learns from at most, and how many with repetitions."""
+MEASURED = 2000
+"""Clips that the numbers beside the maps are taken on in a quick run, at most; a full one takes 5,000."""
 LARGE = 10_000
 """From this many training clips on, a full run takes the paper's settings."""
 
@@ -113,6 +121,34 @@ class Workbook:
             for _ in pretrain(self.train(), self.config(), run):
                 pass
         return run
+
+    def other_seeds(self) -> list[Run]:
+        """Finished runs in the folders beside this one's that differ from it in their seed alone, by rising seed."""
+        own = self.run()
+        found: dict[Any, Run] = {}
+        for file in sorted(self.folder.resolve().parent.glob("*/config.json")):
+            try:
+                run = load_run(file.parent)
+                same = not differences(own.config, run.config, SEED_APART) and not data_differences(own.data, run.data)
+            except InputError:  # somebody else's folder
+                continue
+            if same and run.finished and run.config["seed"] != own.config["seed"]:
+                found.setdefault(run.config["seed"], run)
+        return [found[seed] for seed in sorted(found)]
+
+    def measured(self, clips: SkeletonSet) -> SkeletonSet:
+        """Those of the clips that the numbers beside the maps are taken on; the same share of each class."""
+        return clips.subset(stratified_sample(clips.y, MEASURED if self.quick else 5000))
+
+    def labelled(self) -> tuple[SkeletonSet, FinetuneConfig]:
+        """Training clips and settings for the supervised encoder: cut short in a quick run."""
+        train = self.train()
+        if self.quick:
+            train = train.subset(stratified_sample(train.y, LABELLED))
+        config, _ = choose_recipe("small" if self.quick else None, len(train), "hiclr")
+        most = config.epochs if self.epochs is None else min(config.epochs, self.epochs)
+        batch, _, steps = plan(config, len(train))
+        return train, replace(config, epochs=min(max(LABELS_SEEN // (batch * steps), 1), most) if self.quick else most)
 
     def streams_take(self) -> str:
         """How long the runs of the two other streams take, from the epochs of this one."""
@@ -229,6 +265,33 @@ def _cell(tag: str, text: str, side: str) -> str:
 
 def _written(value: Any) -> str:
     return f"{value:.1f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def spaces_page(rows: Sequence[SpaceRow], clips: SkeletonSet) -> Table:
+    """The numbers of each space: mean ± standard deviation over seeds, where there are several.
+
+    Args:
+        rows: as `measure_spaces` gives them.
+        clips: what they were measured on.
+    """
+    columns = list(dict.fromkeys(name for row in rows for name in row.values))
+    cells = [[row.name, *(_spread(row, column) for column in columns), len(row.seeds) or "—", row.note] for row in rows]
+    trained = len(rows[-1].seeds)
+    runs = f"mean ± standard deviation over the seeds of {trained} runs" if trained > 1 else "one run, so one seed"
+    kind = "synthetic clip" if clips.synthetic else "clip"
+    return Table(
+        f"Geometry of the features, the same {counted(len(clips), kind)} in every row; {runs}",
+        ["", *columns, "seeds", ""],
+        cells,
+    )
+
+
+def _spread(row: SpaceRow, column: str) -> str:
+    if column not in row.values:
+        return "—"
+    mean, deviation = row.values[column]
+    digits = 1 if column == "effective rank" else 3
+    return f"{mean:.{digits}f}" + ("" if deviation is None else f" ± {deviation:.{digits}f}")
 
 
 def doctor_page(clips: SkeletonSet) -> Table:

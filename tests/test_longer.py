@@ -89,10 +89,10 @@ def test_each_says_how_long_before_it_starts(heard: tuple[dict[str, Any], list[s
 
 
 def test_the_time_said_grows_with_the_work(run: Run, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(longer, "_seconds_a_clip", lambda *_: (0.5, 2.0))
+    monkeypatch.setattr(longer, "seconds_a_clip", lambda *_: (0.5, 2.0))
     monkeypatch.setitem(RECIPES, "small", FinetuneConfig(epochs=2, batch_size=8, least_steps=1, look_every=1))
     assert "about 4 min" in how_long("finetune", run, moving())  # 96 trained, 2 trainings x 2 looks x 12 clips encoded
-    monkeypatch.setattr(longer, "_seconds_a_clip", lambda *_: (50.0, 200.0))
+    monkeypatch.setattr(longer, "seconds_a_clip", lambda *_: (50.0, 200.0))
     assert "about 6 h" in how_long("finetune", run, moving())
     with pytest.raises(InputError, match="robustness, finetune, semi, transfer"):
         how_long("linear", run, moving())

@@ -9,16 +9,19 @@ from hiclr.evaluation.finetune import fine_tune, finetune_text, semi_supervised
 from hiclr.evaluation.floors import chance, random_features, raw_coordinates, raw_nearest
 from hiclr.evaluation.fusion import Scores, choose_weights, evaluate_fusion, fuse, fusion_table
 from hiclr.evaluation.geometry import (
+    Matched,
     alignment,
     cluster_agreement,
     effective_rank,
     geometry,
+    match_clips,
     neighbour_change,
     over_runs,
     uniformity,
 )
+from hiclr.evaluation.guesses import Guesses, guess
 from hiclr.evaluation.holdout import Holdout, hold_out
-from hiclr.evaluation.knn import knn_accuracy, knn_predict, knn_predictions, nearest
+from hiclr.evaluation.knn import knn_accuracy, knn_predict, knn_predictions, knn_votes, nearest
 from hiclr.evaluation.labels import RULES, Labelled, draw_labels
 from hiclr.evaluation.linear import class_scores, converged, linear_probe, rank_classes, top_k_accuracy
 from hiclr.evaluation.longer import LONGER, TRANSFER, how_long
@@ -31,6 +34,7 @@ from hiclr.evaluation.report import ALL, NOT_KEPT, evaluate, measure, named_prot
 from hiclr.evaluation.retrieval import Retrieval, few_shot, ntu_one_shot, one_shot, retrieve
 from hiclr.evaluation.robustness import measure_robustness, pool_robustness, robustness_text
 from hiclr.evaluation.rows import interval
+from hiclr.evaluation.spaces import SEED_APART, SpaceRow, branch_features, measure_spaces
 from hiclr.evaluation.statistics import (
     Interval,
     Paired,
@@ -45,6 +49,7 @@ from hiclr.evaluation.statistics import (
     paired,
 )
 from hiclr.evaluation.supervised import RECIPES, FinetuneConfig
+from hiclr.evaluation.taught import teach
 from hiclr.evaluation.text import expected_text, table
 from hiclr.evaluation.transfer import JointMap, carry, map_joints, transfer_to
 
@@ -63,15 +68,18 @@ __all__ = [
     "PUBLISHED",
     "RECIPES",
     "RULES",
+    "SEED_APART",
     "TRANSFER",
     "Branches",
     "Corruption",
     "Embedding",
     "FinetuneConfig",
+    "Guesses",
     "Holdout",
     "Interval",
     "JointMap",
     "Labelled",
+    "Matched",
     "Outcome",
     "Paired",
     "Part",
@@ -83,12 +91,14 @@ __all__ = [
     "Retrieval",
     "Scores",
     "Seen",
+    "SpaceRow",
     "adaptive_reliability",
     "alignment",
     "benchmark_of",
     "body_parts",
     "bone_change",
     "bootstrap",
+    "branch_features",
     "carry",
     "chance",
     "choose_rate",
@@ -117,19 +127,23 @@ __all__ = [
     "fusion_table",
     "geometry",
     "group_accuracy",
+    "guess",
     "hold_out",
     "how_long",
     "interval",
     "knn_accuracy",
     "knn_predict",
     "knn_predictions",
+    "knn_votes",
     "linear_probe",
     "load_predictions",
     "map_joints",
+    "match_clips",
     "mcnemar",
     "mean_class_accuracy",
     "measure",
     "measure_robustness",
+    "measure_spaces",
     "most_confused",
     "named_protocols",
     "nearest",
@@ -159,6 +173,7 @@ __all__ = [
     "swap_sides",
     "sweep",
     "table",
+    "teach",
     "top_k_accuracy",
     "transfer_to",
     "tsne",

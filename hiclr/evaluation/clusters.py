@@ -9,7 +9,7 @@ from sklearn.manifold import TSNE
 from sklearn.metrics import silhouette_score
 
 from hiclr.errors import InputError
-from hiclr.evaluation.knn import check_finite, nearest
+from hiclr.evaluation.knn import check_finite, nearest_besides
 
 __all__ = [
     "Embedding",
@@ -156,7 +156,4 @@ def neighbour_purity(features: NDArray[Any], y: NDArray[np.int64], k: int = 10) 
 
 def nearest_others(features: NDArray[Any], k: int) -> NDArray[np.int64]:
     """(N, k) rows nearest to each row by cosine, nearest first, and never the row itself."""
-    indices, _ = nearest(features, features, k + 1)
-    own = indices == np.arange(len(features))[:, None]
-    own[~own.any(axis=1), -1] = True  # more than k rows equal to this one came before it: drop the last
-    return np.asarray(indices[~own].reshape(len(features), k))
+    return nearest_besides(features, features, np.arange(len(features)), k)[0]

@@ -234,13 +234,13 @@ class _Work:
             "test": self.test.tolist(),
             "pretraining": self.run.config,
             "settings": asdict(config),
-            "code": [code_digest(), _training_digest()],
+            "code": [code_digest(), training_digest()],
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 @cache
-def _training_digest() -> str:
+def training_digest() -> str:
     """SHA-256 of the source that trains with labels."""
     return hashlib.sha256((Path(__file__).parent / "supervised.py").read_bytes()).hexdigest()
 

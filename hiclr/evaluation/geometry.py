@@ -1,7 +1,7 @@
 """Numbers beside a map, which need no picture: is it actions that lie together, and how much of the space is used?"""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -9,16 +9,20 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
+from hiclr.datasets.wording import counted
 from hiclr.errors import InputError
 from hiclr.evaluation.clusters import nearest_others, neighbour_purity, silhouette
 from hiclr.evaluation.knn import check_finite, unit_rows
 from hiclr.pretraining.training import effective_rank as watched_rank
 
 __all__ = [
+    "Matched",
     "alignment",
     "cluster_agreement",
     "effective_rank",
     "geometry",
+    "kept_share",
+    "match_clips",
     "neighbour_change",
     "over_runs",
     "uniformity",
@@ -142,6 +146,44 @@ def over_runs(rows: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, flo
     return {name: (float(x.mean()), float(x.std(ddof=1)) if len(x) > 1 else None) for name, x in values.items()}
 
 
+class Matched(NamedTuple):
+    """Clips that two sets of features share.
+
+    Args:
+        names: of the shared clips, in the order of the first.
+        first: (n,) their rows in the first.
+        second: (n,) their rows in the second.
+        said: how many there are, and how many only one of the two has.
+    """
+
+    names: tuple[str, ...]
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    said: str
+
+
+def match_clips(first: Sequence[str], second: Sequence[str]) -> Matched:
+    """Which clips of two sets have the same name, whatever their order; the others are left out and counted.
+
+    Args:
+        first: N clip names.
+        second: n clip names.
+
+    Raises:
+        InputError: a name twice in one of them.
+    """
+    places = [{name: i for i, name in enumerate(each)} for each in (first, second)]
+    if any(len(place) != len(each) for place, each in zip(places, (first, second), strict=True)):
+        raise InputError("Clips are matched by name: no name may be there twice.")
+    shared = tuple(name for name in first if name in places[1])
+    rows = [np.array([place[name] for name in shared], dtype=np.int64) for place in places]
+    alone = [len(place) - len(shared) for place in places]
+    said = f"{counted(len(shared), 'clip')} matched by name"
+    if any(alone):
+        said += f"; {alone[0]:,} only in the first, {alone[1]:,} only in the second"
+    return Matched(shared, rows[0], rows[1], said)
+
+
 def neighbour_change(
     first: NDArray[Any], second: NDArray[Any], names: tuple[Sequence[str], Sequence[str]], k: int = 8
 ) -> list[tuple[str, float]]:
@@ -157,18 +199,19 @@ def neighbour_change(
     Raises:
         InputError: names twice, or fewer than 3 names in both.
     """
-    places = [{name: i for i, name in enumerate(each)} for each in names]
-    if any(len(place) != len(each) for place, each in zip(places, names, strict=True)):
-        raise InputError("Clips are matched by name: no name may be there twice.")
-    shared = [name for name in names[0] if name in places[1]]
-    if len(shared) < 3:
-        raise InputError(f"Two encoders are compared on clips that both know: 3 are wanted, there are {len(shared)}.")
-    k = min(k, len(shared) - 1)
-    rows = [[place[name] for name in shared] for place in places]
-    sets = [nearest_others(part[at], k) for part, at in zip((first, second), rows, strict=True)]
-    same = (sets[0][:, :, None] == sets[1][:, None, :]).any(axis=2).mean(axis=1)
+    both = match_clips(*names)
+    count = len(both.names)
+    if count < 3:
+        raise InputError(f"Two encoders are compared on clips that both know: 3 are wanted, there are {count}.")
+    k = min(k, count - 1)
+    same = kept_share(nearest_others(first[both.first], k), nearest_others(second[both.second], k))
     order = np.argsort(same, kind="stable")
-    return [(shared[i], float(1 - same[i])) for i in order]
+    return [(both.names[i], float(1 - same[i])) for i in order]
+
+
+def kept_share(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(N,) shares, 0..1, of the neighbours (N, k) of the first that the second (N, k) has as well, in any order."""
+    return np.asarray((first[:, :, None] == second[:, None, :]).any(axis=2).mean(axis=1))
 
 
 def _units(features: NDArray[Any]) -> NDArray[np.float64]:

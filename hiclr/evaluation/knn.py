@@ -10,7 +10,18 @@ from torch import Tensor
 
 from hiclr.errors import InputError
 
-__all__ = ["Metric", "best", "check_finite", "knn_accuracy", "knn_predict", "knn_predictions", "nearest", "unit_rows"]
+__all__ = [
+    "Metric",
+    "best",
+    "check_finite",
+    "knn_accuracy",
+    "knn_predict",
+    "knn_predictions",
+    "knn_votes",
+    "nearest",
+    "nearest_besides",
+    "unit_rows",
+]
 
 Metric = Literal["cosine", "euclidean"]
 
@@ -84,6 +95,31 @@ def _prepare(train: NDArray[Any], test: NDArray[Any], metric: Metric) -> tuple[T
     return next(as_tensor), next(as_tensor), next(as_tensor)
 
 
+def nearest_besides(
+    train: NDArray[Any], test: NDArray[Any], own: NDArray[np.int64], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """`nearest` by cosine, of training rows other than the test row itself.
+
+    Args:
+        train: (N, D) features.
+        test: (n, D) features.
+        own: (n,) the row of `train` that each test row is, -1 where it is none of them.
+        k: number of neighbours, 1..N-1; 1..N where no test row is a training row.
+
+    Raises:
+        InputError: as `nearest`.
+    """
+    more = int((own >= 0).any())
+    if more and not 1 <= k < len(train):
+        raise InputError(f"k must be in 1..{len(train) - 1}, the number of other clips; it is {k}.")
+    indices, scores = nearest(train, test, k + more)
+    if not more:
+        return indices, scores
+    left_out = indices == own[:, None]
+    left_out[~left_out.any(axis=1), -1] = True  # one too many where the row itself is not among them: the farthest
+    return indices[~left_out].reshape(len(test), k), scores[~left_out].reshape(len(test), k)
+
+
 def unit_rows(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rows of length 1; a row of zeros stays zero. Float64 holds the square of any float32."""
     length = np.linalg.norm(x, axis=1, keepdims=True)
@@ -150,6 +186,37 @@ def knn_predictions(
     kept = {k: min(k, len(train)) for k in ks}
     indices, scores = nearest(train, test, max(kept.values()), metric)
     return {k: _vote(y[indices[:, :few]], scores[:, :few], num_classes) for k, few in kept.items()}
+
+
+def knn_votes(
+    train: NDArray[Any],
+    y: NDArray[np.int64],
+    test: NDArray[Any],
+    k: int,
+    num_classes: int,
+    own: NDArray[np.int64] | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The class that `knn_predict` finds by cosine, and the share of the votes that are for it.
+
+    Args:
+        train: (N, D) features.
+        y: (N,) classes of `train`.
+        test: (n, D) features.
+        k: neighbours; all others where there are fewer.
+        num_classes: C of the whole set.
+        own: (n,) the row of `train` that each test row is, -1 for none: a clip has no vote on itself (leave-one-out).
+
+    Returns:
+        (n,) classes and (n,) shares, 1/k..1.
+
+    Raises:
+        InputError: as `nearest_besides`.
+    """
+    rows = np.full(len(test), -1) if own is None else own
+    k = min(k, len(train) - int((rows >= 0).any()))
+    indices, scores = nearest_besides(train, test, rows, k)
+    found = _vote(y[indices], scores, num_classes)
+    return found, np.asarray((y[indices] == found[:, None]).mean(axis=1))
 
 
 def _vote(classes: NDArray[np.int64], scores: NDArray[np.float32], num_classes: int) -> NDArray[np.int64]:

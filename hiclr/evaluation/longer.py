@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from hiclr.datasets import SkeletonSet
 from hiclr.datasets.wording import counted, duration
@@ -20,12 +21,12 @@ from hiclr.features import extract, load_encoder
 from hiclr.pretraining import PretrainConfig, layout_of, progress
 from hiclr.runs import Run, pick_device
 
-__all__ = ["LONGER", "TRANSFER", "Longer", "carried", "how_long"]
+__all__ = ["LONGER", "TIMED", "TRANSFER", "Longer", "carried", "how_long", "seconds_a_clip"]
 
 TRANSFER = "transfer"
 """The protocol whose clips may have another layout than the run's."""
 
-_TIMED = 32  # clips by which the time is told beforehand
+TIMED = 32  # clips by which the time is told beforehand
 _KEPT_APART = ("predicted",)  # of each training: too long for a file of results
 _ABOUT = ("run", "source", "fingerprint", "synthetic", "protocol", "stream", "data", "notes", "seed", "epoch")
 
@@ -74,21 +75,32 @@ def how_long(name: str, run: Run, clips: SkeletonSet, split: str | None = None, 
     except InputError as error:
         return f"{name}: not possible here. {error}"
     work = LONGER[name].work(clips, split)
-    encode, train = _seconds_a_clip(run, clips, split, device, bool(work.trained))
+    train_at, test_at = clips.split_indices(split)
+    few, some = clips.subset(train_at[: 2 * TIMED]), clips.subset(test_at[:TIMED])
+    encoder, config = load_encoder(run), PretrainConfig.from_dict(run.config)
+    encode, train = seconds_a_clip(encoder, config, few, some, device, bool(work.trained))
     seconds = work.encoded * encode + work.trained * train
     return f"{name}: about {duration(max(seconds, 1))} on {pick_device(device).type} ({work.words})"
 
 
-def _seconds_a_clip(run: Run, clips: SkeletonSet, split: str | None, device: str, trains: bool) -> tuple[float, float]:
-    """(to encode, to train on) one clip; the first time does not count."""
-    train, test = clips.split_indices(split)
-    encoder, config = load_encoder(run), PretrainConfig.from_dict(run.config)
-    some, few = clips.subset(test[:_TIMED]), clips.subset(train[: 2 * _TIMED])
+def seconds_a_clip(
+    encoder: nn.Module, config: PretrainConfig, few: SkeletonSet, some: SkeletonSet, device: str, trains: bool = True
+) -> tuple[float, float]:
+    """Seconds to encode, and to train on, one clip with labels; the first time does not count.
+
+    Args:
+        encoder: what encodes; it stays as it is.
+        config: its preprocessing, stream and views.
+        few: 2 `TIMED` clips to train on, or what there is.
+        some: `TIMED` clips to encode, or what there is.
+        device: where.
+        trains: without, the second number is 0.
+    """
     encode = _second_time(lambda: extract(encoder, some, config, device=device)) / len(some)
     if not trains:
         return encode, 0.0
     data, all_of_them = Supervised(few, some, config, device), np.arange(len(few))
-    once = FinetuneConfig(epochs=1, batch_size=_TIMED, least_steps=1)
+    once = FinetuneConfig(epochs=1, batch_size=TIMED, least_steps=1)
     with progress(2, 0, delay=60) as bar:
         whole = _second_time(lambda: data.fit(encoder, all_of_them, once, bar))
     batch, _, steps = plan(once, len(few))

@@ -2,11 +2,12 @@
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hiclr.datasets.base import Ids
 from hiclr.errors import InputError
@@ -26,6 +27,7 @@ class Predictions:
         subjects: (n,) who acts; None where that is not known.
         classes: "protocol/measure" -> (n,) predicted classes.
         of: what they are of, as text: encoder and clips.
+        confidence: (n,) of these classes, 0..1, under the same names, where a protocol has one.
     """
 
     names: tuple[str, ...]
@@ -33,6 +35,7 @@ class Predictions:
     subjects: Ids | None
     classes: Mapping[str, Ids]
     of: str
+    confidence: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Write an npz, whole or not at all.
@@ -41,6 +44,7 @@ class Predictions:
             InputError: the folder cannot be written.
         """
         arrays: dict[str, Any] = {f"predicted/{name}": value.astype(np.int32) for name, value in self.classes.items()}
+        arrays |= {f"confidence/{name}": value.astype(np.float32) for name, value in self.confidence.items()}
         arrays |= {} if self.subjects is None else {"subject": self.subjects}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, names=np.array(self.names), y=self.y, of=np.array(self.of), **arrays)
@@ -55,18 +59,22 @@ def load_predictions(path: Path | str) -> Predictions:
     """
     try:
         with np.load(path, allow_pickle=False) as kept:
-            prefix = "predicted/"
             return Predictions(
                 names=tuple(kept["names"].tolist()),
                 y=kept["y"].astype(np.int64),
                 subjects=kept["subject"].astype(np.int64) if "subject" in kept else None,
-                classes={k.removeprefix(prefix): kept[k].astype(np.int64) for k in kept if k.startswith(prefix)},
+                classes={name: value.astype(np.int64) for name, value in _named(kept, "predicted/").items()},
                 of=str(kept["of"]),
+                confidence=_named(kept, "confidence/"),
             )
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist; evaluate the run first.") from error
     except Exception as error:  # a damaged zip raises nearly anything
         raise InputError(f"{path} cannot be read ({error}). Evaluate the run again.") from error
+
+
+def _named(kept: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): kept[name] for name in kept if name.startswith(prefix)}
 
 
 def compare(first: Predictions, second: Predictions, measure: str = "linear/top1") -> Paired:

@@ -80,6 +80,7 @@ class Outcome:
         ranges: 95 % interval of a figure, where there is one.
         more: plain values for JSON that are no percentages: settings, curves, counts.
         predicted: (n,) classes that a share counts, by its name: what statistics and tests between runs read.
+        confidence: (n,) of these classes, 0..1, under the same names, where the protocol has one.
     """
 
     shares: Mapping[str, float]
@@ -87,6 +88,7 @@ class Outcome:
     ranges: Mapping[str, Interval | None] = field(default_factory=dict)
     more: Mapping[str, Any] = field(default_factory=dict)
     predicted: Mapping[str, Ids] = field(default_factory=dict)
+    confidence: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 Protocol = Callable[[Part, list[str]], Outcome]
@@ -104,7 +106,9 @@ def _linear(part: Part, notes: list[str]) -> Outcome:
         notes.append(f"Top-{TOP} of {part.num_classes} classes is always right, so the table leaves it out.")
     ranked = rank_classes(part.probe, part.test)
     shares = {f"top{k}": top_k_accuracy(ranked, part.y_test, k) for k in (1, TOP)}
-    return Outcome(shares, predicted={"top1": ranked[:, 0]})
+    scores = class_scores(part.probe, part.test)
+    confidence, _ = confidence_of(scores, part.probe["classify"].classes_, part.y_test)
+    return Outcome(shares, predicted={"top1": ranked[:, 0]}, confidence={"top1": confidence})
 
 
 def _knn(part: Part, notes: list[str]) -> Outcome:

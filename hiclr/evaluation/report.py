@@ -269,13 +269,15 @@ def _with_earlier(path: Path, result: dict[str, Any]) -> dict[str, Any]:
 def _keep_predictions(path: Path, part: Part, found: Mapping[str, Outcome], result: Mapping[str, Any]) -> None:
     """Write what was predicted, with what is there already of the same encoder and clips."""
     classes = {f"{name}/{key}": value for name, one in found.items() for key, value in one.predicted.items()}
+    sure = {f"{name}/{key}": value for name, one in found.items() for key, value in one.confidence.items()}
     of = json.dumps([result[key] for key in _SAME])
     try:
         earlier = load_predictions(path)
-        classes = {**(earlier.classes if earlier.of == of else {}), **classes}
+        if earlier.of == of:
+            classes, sure = {**earlier.classes, **classes}, {**earlier.confidence, **sure}
     except InputError:  # there is none, or a damaged one: it is written anew
         pass
-    Predictions(part.names_test, part.y_test, part.subjects_test, classes, of).save(path)
+    Predictions(part.names_test, part.y_test, part.subjects_test, classes, of, sure).save(path)
 
 
 def named_protocols(protocols: Sequence[str]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from hiclr.pretraining.model import views_of
 from hiclr.pretraining.process import StopFlag
 from hiclr.runs import pick_device
 
-__all__ = ["RECIPES", "FinetuneConfig", "Fit", "Supervised"]
+__all__ = ["RECIPES", "FinetuneConfig", "Fit", "Learned", "Supervised"]
 
 _CHUNK = 256  # test clips encoded at once
 _MOMENTUM = 0.9
@@ -158,6 +158,13 @@ class Fit:
         return cls(**plain | {name: tuple(plain[name]) for name in ("predicted", "losses")})
 
 
+class Learned(NamedTuple):
+    """A training with labels, and what has learned."""
+
+    fit: Fit
+    encoder: nn.Module  # on the CPU, in eval mode
+
+
 class Supervised:
     """A train and a test part on a device, to train on some or all labels, any number of times.
 
@@ -179,6 +186,10 @@ class Supervised:
         self.views = views_of(pretraining, train.layout)
 
     def fit(self, encoder: nn.Module, labelled: Ids, config: FinetuneConfig, bar: Any) -> Fit:
+        """What `learn` came to, for who does not need the encoder."""
+        return self.learn(encoder, labelled, config, bar).fit
+
+    def learn(self, encoder: nn.Module, labelled: Ids, config: FinetuneConfig, bar: Any) -> Learned:
         """Train a copy of an encoder, and a linear layer on it, on these clips; the encoder itself stays as it is.
 
         Args:
@@ -208,7 +219,7 @@ class Supervised:
                     seen[epoch + 1] = float((ranked[:, 0] == self.test.y).mean())
                 bar.update()
         best = max(seen, key=lambda number: seen[number])
-        return Fit(
+        fit = Fit(
             top1=seen[config.epochs],
             top5=float((ranked == self.test.y[:, None]).any(axis=1).mean()),
             best=seen[best],
@@ -218,6 +229,7 @@ class Supervised:
             predicted=tuple(ranked[:, 0].tolist()),
             losses=tuple(losses),
         )
+        return Learned(fit, body.cpu().eval())
 
 
 class _Training:
