@@ -62,6 +62,10 @@ RESULTS = {
 }  # fmt: skip
 
 
+def pointed_out(index: int, text: str) -> embeddings.Changed:
+    return embeddings.Changed(index, text, f"{text} 8 of 8", {text: [9, 10], f"{text} 2": [11]})
+
+
 def every_figure(text: str = "title") -> dict[str, Callable[[], style.Figure]]:
     """Each public function that gives a matplotlib figure, with `text` wherever text from outside goes."""
     classes = (text, f"{text} 2", f"{text} 3")
@@ -82,6 +86,9 @@ def every_figure(text: str = "title") -> dict[str, Callable[[], style.Figure]]:
         "compare": lambda: curves.compare({text: rows(), "other": rows()}, text),
         "tsne_panels": lambda: embeddings.tsne_panels({text: xy}, y, classes, text),
         "tsne_panels_by": lambda: embeddings.tsne_panels_by({text: xy}, [classes[c] for c in y], text, text),
+        "changed_panels": lambda: embeddings.changed_panels(
+            {text: xy, f"{text} 2": xy[:, ::-1]}, y, classes, [pointed_out(i, text) for i in range(8)], text
+        ),
         "confusion": lambda: evaluation.confusion(y, y[::-1], classes, text),
         "per_class": lambda: evaluation.per_class(y, y[::-1], classes, text),
         "result_bars": lambda: evaluation.result_bars({**RESULTS, "run": text, "source": text}),
@@ -358,6 +365,7 @@ def test_synthetic_is_said_where_only_numbers_are_given() -> None:
         curves.compare({"a": rows()}, synthetic=True),
         embeddings.tsne_panels({"a": xy}, y, classes, synthetic=True),
         embeddings.tsne_panels_by({"a": xy}, y, synthetic=True),
+        embeddings.changed_panels({"a": xy}, y, classes, [], synthetic=True),
         evaluation.confusion(y, y, classes, synthetic=True),
         evaluation.per_class(y, y, classes, synthetic=True),
         evaluation.result_bars({**RESULTS, "synthetic": True}),

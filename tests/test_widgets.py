@@ -1400,6 +1400,19 @@ def test_points_are_searched_coloured_filtered_and_their_neighbours_play(mount: 
 
 
 @pytest.mark.browser
+def test_each_map_rings_clips_of_its_own_where_it_has_some(mount: Any):
+    scatter = corners()
+    scatter.picked = {"index": 0, "panel": 0, "n": 0}
+    scatter.near = {"of": 0, "space": "a", "rows": [[1, 0.9], [4, 0.5]], "each": [[1, 4], [2, 9]]}
+    page = mount("explorer", scatter)
+    wait_for(page, near="1 4", rings="1 4 | 2")  # there is no clip 9
+    rung = checksum(page)
+    page.evaluate("model.set('near', { of: 0, space: 'a', rows: [[1, 0.9], [4, 0.5]] })")
+    wait_for(page, rings="1 4 | 1 4")
+    assert checksum(page) != rung
+
+
+@pytest.mark.browser
 def test_maps_zoom_at_the_pointer_and_pan(mount: Any):
     page = mount("explorer", corners())
     at = spot(page, 1, 1)

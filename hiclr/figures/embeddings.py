@@ -1,7 +1,7 @@
 """Maps of features: one panel for each branch, the same colour for the same class in every panel."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.lines import Line2D
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from hiclr.errors import InputError
 from hiclr.evaluation import Embedding
 from hiclr.figures.style import (
+    INK,
     QUIET,
     WIDTH,
     Figure,
@@ -23,10 +24,12 @@ from hiclr.figures.style import (
     titled,
 )  # fmt: skip
 
-__all__ = ["tsne_panels", "tsne_panels_by"]
+__all__ = ["Changed", "changed_panels", "tsne_panels", "tsne_panels_by"]
 
 _DRAWN = 3000  # points of a panel; more would cover each other and fill the file
 _NAMED = 60  # entries of a legend
+_POINTED = 6  # clips that are numbered in the maps
+_LIST = 2.5  # inches beside the maps in which they are listed
 
 
 @styled
@@ -98,6 +101,86 @@ def tsne_panels_by(
     return tsne_panels(maps, index, names, more, perplexity=perplexity, seed=seed, synthetic=synthetic)
 
 
+class Changed(NamedTuple):
+    """A clip that is pointed out in several maps."""
+
+    clip: int
+    name: str
+    note: str
+    near: Mapping[str, Sequence[int]]  # name of a map -> the clips that are near in what it was made of
+
+
+@styled
+def changed_panels(
+    maps: Mapping[str, Any],
+    labels: NDArray[Any] | Sequence[int],
+    classes: Sequence[str],
+    changed: Sequence[Changed],
+    title: str = "t-SNE",
+    *,
+    synthetic: bool = False,
+) -> Figure:
+    """Maps side by side; some clips are numbered in all of them and tied to their neighbours in each, and listed.
+
+    A bundle of short lines: the clip lies among its neighbours. The lines are neighbours in feature space: a long one
+    may be the map's fault.
+
+    Args:
+        maps: name -> (N, 2) or an `Embedding`.
+        labels: (N,) indices into classes.
+        classes: the names.
+        changed: the clips, most changed first; the first 6 are drawn.
+        title: above.
+        synthetic: say so in the title.
+
+    Raises:
+        InputError: as `tsne_panels`.
+    """
+    y = np.asarray(labels, dtype=np.int64)
+    check_labels(y, classes)
+    points = {name: _points(value, len(y)) for name, value in maps.items()}
+    if not points:
+        raise InputError("There is no map to draw: give name -> (N, 2).")
+    settings = next((value for value in maps.values() if isinstance(value, Embedding)), None)
+    perplexity, seed = (None, None) if settings is None else (settings.perplexity, settings.seed)
+    handles, columns, below = _entries(y, classes)
+    side = (WIDTH - _LIST) / len(points)
+    figure = new_figure(min(side, 4.6) + 0.63 + below, _title(title, synthetic, len(y), perplexity, seed))
+    *drawn, words = figure.subplots(1, len(points) + 1, squeeze=False, width_ratios=[*[side] * len(points), _LIST])[0]
+    order = _drawn(len(y))
+    for axes, (name, xy) in zip(drawn, points.items(), strict=True):
+        _scatter(axes, xy[order], y[order])
+        axes.set_title(label(name, 40), fontsize=9.5)
+        for number, one in enumerate(changed[:_POINTED], start=1):
+            _point_out(axes, xy, one.clip, one.near[name], str(number))
+    words.set_axis_off()
+    lines = [
+        f"{number}  {label(one.name, 34)}\n    {label(classes[y[one.clip]], 34)}\n    {label(one.note, 40)}"
+        for number, one in enumerate(changed[:_POINTED], start=1)
+    ]
+    lines += ["lines lead to the nearest clips in the\nfeatures that the map was made of"] if lines else []
+    said = "\n\n".join(lines) or "no clip to point out"
+    words.text(0, 1, said, va="top", fontsize=7.5, linespacing=1.1, transform=words.transAxes)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, handletextpad=0.2, columnspacing=1.2)
+    return figure
+
+
+def _point_out(axes: Any, xy: NDArray[np.float64], index: int, near: Sequence[int], number: str) -> None:
+    """A ring with a number, and a line to each neighbour."""
+    for other in near:
+        axes.plot(*xy[[index, other]].T, color=INK, lw=0.7, alpha=0.55, zorder=3)
+    axes.plot(*xy[index], marker="o", ms=9, mfc="none", mec=INK, mew=1.3, ls="none", zorder=4)
+    axes.annotate(
+        number, xy[index], (5, 5), textcoords="offset points", fontsize=8.5, weight="bold", zorder=5,
+        bbox={"boxstyle": "round,pad=0.12", "fc": "white", "ec": "none", "alpha": 0.85},
+    )  # fmt: skip
+
+
+def _drawn(count: int) -> NDArray[np.int64]:
+    """Which points, in which order: no class lies on top; the same every time."""
+    return np.random.default_rng(0).permutation(count)[:_DRAWN]
+
+
 def _points(value: Any, count: int) -> NDArray[np.float64]:
     points = numbers(value.points if isinstance(value, Embedding) else value)
     if points.shape != (count, 2):
@@ -118,24 +201,29 @@ def _panels(
     columns = min(len(maps), 4)
     rows = -(-len(maps) // columns)
     side = min((WIDTH - 0.2) / columns, 4.6)
-    present = np.unique(y)
-    named = present[:_NAMED]
-    words = [label(classes[c], 20) for c in named]
-    entries = _columns_of(words)
-    below = 0.19 * -(-(len(named) + (len(present) > _NAMED)) // entries) + 0.1
+    handles, entries, below = _entries(y, classes)
     figure = new_figure(rows * (side + 0.28) + below + 0.35, title)
     grid = figure.subplots(rows, columns, squeeze=False)
-    order = np.random.default_rng(0).permutation(len(y))[:_DRAWN]  # no class lies on top; the same order every time
+    order = _drawn(len(y))
     for axes, name in zip(grid.flat, maps, strict=False):
         _scatter(axes, maps[name][order], y[order])
         axes.set_title(label(name, 40), fontsize=9.5)
     for axes in grid.flat[len(maps) :]:
         axes.set_axis_off()
+    figure.legend(handles=handles, loc="outside lower center", ncols=entries, handletextpad=0.2, columnspacing=1.2)
+    return figure
+
+
+def _entries(y: NDArray[np.int64], classes: Sequence[str]) -> tuple[list[Line2D], int, float]:
+    """(entries of the legend, its columns, its height in inches)."""
+    present = np.unique(y)
+    named = present[:_NAMED]
+    words = [label(classes[c], 20) for c in named]
     handles = [_dot(int(c), word) for c, word in zip(named, words, strict=True)]
     if len(present) > _NAMED:
         handles.append(Line2D([], [], ls="none", label=f"… and {len(present) - _NAMED} more"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=entries, handletextpad=0.2, columnspacing=1.2)
-    return figure
+    columns = _columns_of(words)
+    return handles, columns, 0.19 * -(-len(handles) // columns) + 0.1
 
 
 def _columns_of(words: list[str]) -> int:

@@ -13,8 +13,9 @@ except ImportError as error:
     ) from error
 
 from hiclr.widgets.bench import AugmentationBench
+from hiclr.widgets.comparison import Comparison
 from hiclr.widgets.confusions import Confusions
 from hiclr.widgets.explorer import Explorer
 from hiclr.widgets.player import Player
 
-__all__ = ["AugmentationBench", "Confusions", "Explorer", "Player"]
+__all__ = ["AugmentationBench", "Comparison", "Confusions", "Explorer", "Player"]

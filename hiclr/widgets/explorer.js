@@ -191,7 +191,8 @@ class ExplorerView extends View {
 
   /** What the kernel found nearest to the picked clip; each plays beside it. */
   paintNear() {
-    const { rows = [], of = -1, space = "" } = this.model.get("near") ?? {};
+    const { rows = [], of = -1, space = "", each = null } = this.model.get("near") ?? {};
+    this.each = each; // of each map the clips that it rings, where they are not those of the list
     this.nearest = rows.filter(([i]) => i >= 0 && i < this.count).map(([i]) => i);
     const right = this.nearest.filter((i) => this.labels[i] === this.labels[of]).length;
     this.list(this.near, rows.length ? `nearest in ${space}, by cosine: ${right} of ${rows.length} of its class` : "",
@@ -201,6 +202,9 @@ class ExplorerView extends View {
           act: () => this.send("beside", { index: i, n: (this.model.get("beside")?.n ?? 0) + 1 }) };
       }));
   }
+
+  /** The clips that map p rings as near. */
+  ringed(p) { return (this.each?.[p] ?? this.nearest).filter((i) => i >= 0 && i < this.count); }
 
   paintFeatured() {
     const { title = "", rows = [] } = this.model.get("featured") ?? {};
@@ -469,7 +473,7 @@ class ExplorerView extends View {
     g.drawImage(chart.layer, dx - bx, dy - by, chart.width + 2 * bx, chart.height + 2 * by);
     const { index = -1 } = this.model.get("picked");
     if (this.moves && this.arrows && this.charts[this.moves[1]] === chart) this.drawMoves(chart, index, theme);
-    for (const i of this.nearest) this.frame(chart, i, this.kin(index, i), theme);
+    for (const i of this.ringed(this.charts.indexOf(chart))) this.frame(chart, i, this.kin(index, i), theme);
     if (index >= 0 && index < this.count) this.ring(chart, index, 9, 2.5, theme);
     if (this.hovered >= 0 && this.hovered < this.count) this.ring(chart, this.hovered, 7, 1.5, theme);
     g.restore();
@@ -565,6 +569,7 @@ class ExplorerView extends View {
       hovered: this.hovered,
       selected: this.selected.size,
       near: this.nearest.join(" "),
+      rings: this.charts.map((_, p) => this.ringed(p).join(" ")).join(" | "),
       colour: this.scales[this.colour].name,
       arrows: this.moves ? String(this.arrows) : "",
       zooms: this.charts.map((chart) => chart.zoom.toFixed(3)).join(" "),

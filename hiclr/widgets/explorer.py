@@ -27,7 +27,7 @@ from hiclr.widgets.picture import Pictured
 from hiclr.widgets.player import Clip, Player
 from hiclr.widgets.scatter import Scatter
 
-__all__ = ["Explorer", "Scatter"]
+__all__ = ["NEIGHBOURS", "Explorer", "Scatter", "groups_of"]
 
 NEIGHBOURS = 8
 _PARTNERS = 4  # clips beside the shown one, for augmentations that mix clips
@@ -97,7 +97,7 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
             layout = layout or known.layout
             names = known.names if names is None else names
             fps = known.fps if fps is None and preprocess is None else fps
-            groups = _groups_of(known) if groups is None else groups
+            groups = groups_of(known) if groups is None else groups
         if labels is None or classes is None or layout is None or clips is None:
             raise InputError("An explorer needs clips, labels, classes and layout, or a SkeletonSet as clips.")
         self._maps, self._labels, self._classes = dict(maps), np.asarray(labels), tuple(classes)
@@ -281,7 +281,13 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         """Say which clips are nearest to the picked one."""
         panel = panel if 0 <= panel < len(self._maps) else 0
         rows = [[near, cosine] for near, cosine in self.neighbours(index, panel)]
-        self.scatter.near = {"of": index, "space": list(self.scatter.titles)[panel], "rows": rows}
+        space = list(self.scatter.titles)[panel]
+        self.scatter.near = {"of": index, "space": space, "rows": rows, **self._rings(index)}
+
+    def _rings(self, index: int) -> dict[str, Any]:
+        """What the maps are told of a picked clip besides, where each has rings of its own."""
+        del index
+        return {}
 
     def _show_beside(self, beside: Mapping[str, Any]) -> None:
         """Play another clip beside the picked one."""
@@ -298,7 +304,7 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         return embeddings.tsne_panels(self._maps, self._labels, self._classes, self._title, synthetic=self._synthetic)
 
 
-def _groups_of(clips: SkeletonSet) -> dict[str, Any]:
+def groups_of(clips: SkeletonSet) -> dict[str, Any]:
     """Ids and lengths of a set, by name."""
     named: dict[str, Any] = dict(clips.ids)
     if clips.styles and "style" in named:

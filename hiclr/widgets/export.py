@@ -85,4 +85,5 @@ def _clip(explorer: "Explorer", index: int, at: int) -> tuple[bytes, dict[str, A
 
 
 def _near(explorer: "Explorer", near: list[dict[int, Any]], index: int) -> Mapping[str, Any]:
-    return {"of": index, "space": explorer.scatter.titles[0], "rows": near[0].get(index, [])}
+    own = {"each": [[j for j, _ in part.get(index, [])] for part in near]} if "each" in explorer.scatter.near else {}
+    return {"of": index, "space": explorer.scatter.titles[0], "rows": near[0].get(index, []), **own}

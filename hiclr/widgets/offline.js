@@ -42,7 +42,9 @@ function play(indices) {
 scatter.on("change:picked", () => {
   const { index, panel = 0 } = scatter.get("picked");
   play([index]);
-  scatter.set("near", { of: index, space: scatter.get("titles")[panel], rows: held.near[panel]?.[index] ?? [] });
+  const near = held.near.map((each) => each[index] ?? []);
+  const own = scatter.get("near").each ? { each: near.map((rows) => rows.map(([i]) => i)) } : {};
+  scatter.set("near", { of: index, space: scatter.get("titles")[panel], rows: near[panel] ?? [], ...own });
 });
 scatter.on("change:beside", () => play([scatter.get("picked").index, scatter.get("beside").index]));
 fronts.explorer({ model: scatter, el: host });

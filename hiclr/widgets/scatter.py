@@ -56,7 +56,8 @@ class Scatter(anywidget.AnyWidget):  # type: ignore[misc]
     height = traitlets.Int(320).tag(sync=True)
     synthetic = traitlets.Bool(False).tag(sync=True)
     revision = traitlets.Int(0).tag(sync=True)
-    near = traitlets.Dict().tag(sync=True)  # {of, space, rows: [[index, cosine], ...]} of the picked clip
+    near = traitlets.Dict().tag(sync=True)  # {of, space, rows: [[index, cosine], ...]} of the picked clip; with
+    # each: [[index, ...], ...] the maps ring clips of their own
     featured = traitlets.Dict().tag(sync=True)  # {title, rows: [[index, note], ...]}: a list that plays
     picked = traitlets.Dict().tag(sync=True)
     beside = traitlets.Dict().tag(sync=True)  # {index, n}: a clip to be played beside the picked one
