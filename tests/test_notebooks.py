@@ -16,6 +16,7 @@ from hiclr.augmentations import CropResize, GrowingViews, Scale, Shear, Temporal
 from hiclr.datasets import SkeletonSet, save_set, synthetic
 from hiclr.datasets.doctor import diagnose_set
 from hiclr.errors import InputError
+from hiclr.evaluation import RECIPES
 from hiclr.pretraining import PRESETS, prepare_run
 from hiclr.workbook import CLIPS_SEEN, Table, Workbook, doctor_page
 
@@ -246,6 +247,32 @@ def test_epochs_follow_the_number_of_training_clips(tiny: Path):
     assert book.config().batch_size == PRESETS["small"].batch_size
     assert book.name == "tiny-small-e60-seed0"
     assert book.folder == HOME / "data" / "runs" / book.name
+
+
+def test_the_supervised_encoder_is_cut_short_in_a_quick_run(tiny: Path):
+    clips, config = Workbook(str(tiny)).labelled()
+    assert len(clips) == 64
+    # a step takes all 64 clips and an epoch 10 steps: 20,000 // 640 epochs
+    assert (config.epochs, config.least_steps, config.batch_size) == (31, 10, 64)
+    assert Workbook(str(tiny), epochs=2).labelled()[1].epochs == 2
+    assert Workbook(str(tiny), quick=False).labelled()[1] == RECIPES["small"]
+
+
+def test_runs_of_other_seeds_are_found_in_the_folders_beside(tiny: Path, tmp_path: Path):
+    def made(name: str, **settings: Any) -> None:
+        book = Workbook(str(tiny), epochs=1, out=tmp_path / name, **settings)
+        train = book.train() if name != "other clips" else book.test()
+        run = prepare_run(book.folder, book.config(), train)
+        with run.locked():
+            run.save({"model": {}}, epoch=0 if name == "unfinished" else 1)
+
+    for name, seed in {"own": 0, "again": 0, "third": 3, "first": 1, "other clips": 4, "unfinished": 5}.items():
+        made(name, seed=seed)
+    prepare_run(tmp_path / "longer", replace(PRESETS["small"], epochs=2, seed=6), Workbook(str(tiny)).train())
+    (tmp_path / "no run").mkdir()
+    (tmp_path / "no run" / "config.json").write_text("{", encoding="utf-8")
+    found = Workbook(str(tiny), epochs=1, out=tmp_path / "own").other_seeds()
+    assert [(run.path.name, run.config["seed"]) for run in found] == [("first", 1), ("third", 3)]
 
 
 def test_three_streams_have_a_folder_each(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
