@@ -14,11 +14,13 @@ from hiclr.evaluation import (
     neighbour_change,
     over_runs,
     sample_note,
+    silhouette,
     stratified_sample,
     tsne_maps,
     uniformity,
 )
 from hiclr.evaluation import maps as maps_module
+from hiclr.evaluation.geometry import compact
 
 
 def groups(count: int = 40, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -85,6 +87,22 @@ def test_numbers_of_cases_that_are_known():
     assert effective_rank(np.ones((3, 2))) == 1
     x, y = groups()
     assert cluster_agreement(x, y) == pytest.approx((1, 1))
+
+
+def test_wide_features_are_measured_in_fewer_dimensions_with_the_same_numbers():
+    assert np.abs(compact(np.array([[3.0, 4.0, 0.0]]))).tolist() == [[5.0]]
+    rng = np.random.default_rng(0)
+    y, ids = np.arange(12) % 3, {"subject": np.arange(12) // 4}
+    x = (np.eye(3, 50)[y] + 0.4 * rng.normal(size=(12, 50))).astype(np.float32)
+    narrow = compact(x)
+    assert narrow.shape == (12, 12) and compact(narrow) is narrow
+    np.testing.assert_allclose(narrow @ narrow.T, x.astype(np.float64) @ x.T, atol=1e-5)
+    row = geometry(x, y, ids, positives=x[::-1])
+    assert row["alignment"] == pytest.approx(alignment(x, x[::-1]))
+    assert row["silhouette by subject"] == pytest.approx(silhouette(x, ids["subject"]))
+    assert row["uniformity"] == pytest.approx(uniformity(x))
+    assert row["effective rank"] == pytest.approx(effective_rank(x))
+    assert (row["NMI"], row["ARI"]) == pytest.approx(cluster_agreement(x, y))
 
 
 def test_all_numbers_of_a_branch_and_their_spread():
