@@ -51,6 +51,18 @@ def test_clips_are_matched_by_name_and_those_that_changed_are_listed(monkeypatch
     assert np.frombuffer(shown.scatter.measures, "<f4")[-6:].tolist() == [0, 0.5, 0, 0, 1, 0]
 
 
+def test_of_clips_that_changed_as_much_the_wider_surroundings_decide(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(comparison, "NEIGHBOURS", 1)
+    monkeypatch.setattr(comparison, "_WIDER", 2)
+    names = some_clips().names
+    pair = features_at(names, 0, 1, 3, 60, 61, 63), features_at(names, 0, 3, 1, 60, 80, 1.5)
+    shown = Comparison(*pair, some_clips())
+    # nearest and next before: 0: 1, 2   1: 0, 2   2: 1, 0   3: 4, 5   4: 3, 5   5: 4, 3
+    # and after:               0: 2, 5   1: 5, 2   2: 5, 0   3: 4, 1   4: 3, 1   5: 2, 0
+    # the nearest of 0, 1, 2 and 5 is another; of the two nearest 0, 1 and 2 keep one, 5 keeps none
+    assert [one.clip for one in shown.changed] == [5, 0, 1, 2]
+
+
 def test_a_line_of_the_list_plays_its_clip_and_rings_neighbours_in_both_maps(monkeypatch: pytest.MonkeyPatch):
     shown = compared(monkeypatch)
     assert shown.picked["index"] == 4  # the first of the list

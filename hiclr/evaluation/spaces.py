@@ -139,7 +139,7 @@ def measure_spaces(
     branches = [
         {name: _numbers(space, clips) for name, space in _branches(run, clips, view, device).items()} for run in runs
     ]
-    trained = tuple(int(run.config["seed"]) for run in runs)
+    trained = tuple(int(run.config.get("seed", 0)) for run in runs)
     return rows + [SpaceRow(name, over_runs([each[name] for each in branches]), trained) for name in branches[0]]
 
 
@@ -154,7 +154,7 @@ def _check_seeds(runs: Sequence[Run]) -> None:
                 f"A mean over seeds is taken over runs that differ in nothing else; {run.path.name} differs from "
                 f"{runs[0].path.name} in {'; '.join(other)}. Leave it out, and compare the two side by side."
             )
-    seeds = [run.config.get("seed") for run in runs]
+    seeds = [run.config.get("seed", 0) for run in runs]
     if len(set(seeds)) < len(seeds):
         raise InputError(f"A mean over seeds needs a seed once each; the runs have {', '.join(map(str, seeds))}.")
 

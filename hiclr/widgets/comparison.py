@@ -22,6 +22,7 @@ from hiclr.widgets.explorer import NEIGHBOURS, Explorer, groups_of
 __all__ = ["Comparison"]
 
 LISTED = 12
+_WIDER = 4  # times as many neighbours: of clips that changed as much, those whose wider surroundings changed come first
 _CHANGED = "neighbours changed"
 
 
@@ -72,16 +73,17 @@ class Comparison(Explorer):
         k = min(NEIGHBOURS, len(some) - 1)
         near = {title: nearest_others(x, k) for title, x in spaces.items()}
         changed = 1 - kept_share(*near.values())
+        wider = kept_share(*(nearest_others(x, min(_WIDER * k, len(some) - 1)) for x in spaces.values()))
         groups = {**groups_of(some), _CHANGED: changed.astype(np.float32)}
         more = {"title": f"{titles[0]} and {titles[1]}", "groups": groups, "moves": titles, **more}
         super().__init__(tsne_maps(spaces, seed, keep=keep), clips=some, features=spaces, **more)
         self.said += f"; {changed.mean():.0%} of their {k} nearest are others"
         self.changed = [
             Changed(int(i), some.names[i], _note(i, some.y, near, changed[i]), {n: ids[i] for n, ids in near.items()})
-            for i in np.argsort(-changed, kind="stable")[:LISTED]
+            for i in np.lexsort((wider, -changed))[:LISTED]
             if changed[i] > 0
         ]
-        self.feature(f"other neighbours in {titles[1]}", [(one.clip, one.note) for one in self.changed])
+        self.feature(f"other neighbours in {titles[1]}", [(one.clip, f"· {one.note}") for one in self.changed])
         if self.changed:
             self.pick(self.changed[0].clip)
 
