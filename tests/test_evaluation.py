@@ -36,6 +36,7 @@ from hiclr.evaluation import (
     rank_classes,
     raw_coordinates,
     raw_nearest,
+    reliability,
     results_path,
     silhouette,
     table,
@@ -698,6 +699,8 @@ def test_people_and_classes_by_hand(everything: dict[str, Any], acted: Run):
     assert kept.names == tuple(clips.names[i] for i in test)
     right = kept.classes["knn/1"] == clips.y[test]
     assert everything["knn"]["1"] == round(100 * right.mean(), 2)
+    sure, rightly = kept.confidence["linear/top1"], kept.classes["linear/top1"] == clips.y[test]
+    assert 100 * reliability(sure, rightly).error == pytest.approx(everything["calibration"]["ece"], abs=0.01)
     spread = everything["statistics"]["knn"]["1"]
     for number in (2, 5):
         mine = right[clips.ids["subject"][test] == number]
