@@ -28,9 +28,10 @@ from torch.nn import functional
 
 from benchmarks.step import clips
 from hiclr.augmentations.base import transform
-from hiclr.encoders import STGCN
+from hiclr.encoders import STGCN, Inside, SkeletonEncoder, gathering
+from hiclr.encoders.dropout import Dropout
 from hiclr.encoders.stgcn import GraphConvolution
-from hiclr.encoders.temporal import Dropout, TemporalConvolution
+from hiclr.encoders.temporal import TemporalConvolution
 from hiclr.momentum import Queue, update_momentum
 from hiclr.pretraining import keep_memory
 from hiclr.runs import environment
@@ -72,9 +73,14 @@ def mix_first(self: GraphConvolution, x: Tensor, adjacency: Tensor) -> Tensor:
     return torch.bmm(gather.expand(rows * frames, -1, -1), mixed).view(rows, frames, joints, outputs)
 
 
-def plain_dropout(self: Dropout, x: Tensor) -> Tensor:
-    """torch's own."""
-    return functional.dropout(x, self.p, self.training)
+def plain_end(self: Dropout, x: Tensor, shortcut: Tensor) -> Tensor:
+    """The end of a block by torch's own operations."""
+    return (functional.dropout(x, self.p, self.training) + shortcut).relu_()
+
+
+def written_out_mean(self: SkeletonEncoder, rows: Tensor, inside: Inside | None = None) -> Tensor:
+    """`SkeletonEncoder.encode` with torch's mean."""
+    return self.feature_map(rows, inside).mean(dim=(2, 3))
 
 
 def channels_first(self: GraphConvolution, x: Tensor, adjacency: Tensor) -> Tensor:
@@ -145,9 +151,23 @@ def in_the_encoder(bench: Bench) -> Iterator[Lever]:
                 "batch norm and the mean see present persons only")  # fmt: skip
     yield Lever("joints gathered before the 1x1", STEP, bench.without(GraphConvolution, "forward", mix_first),
                 bench.step)  # fmt: skip
-    yield Lever("9x1 convolution by frequency", STEP,
-                bench.without(TemporalConvolution, "_by_frequency", never), bench.step)  # fmt: skip
-    yield Lever("dropout 16 bits at a time", STEP, bench.without(Dropout, "forward", plain_dropout), bench.step)
+    frequency = TemporalConvolution, "_by_frequency", never
+    yield Lever("9x1 convolution by frequency", STEP, bench.without(*frequency), bench.step)
+    yield Lever("9x1 convolution by frequency, bf16", STEP + ", bf16", bench.without(*frequency, bf16=True), halves)
+    end = Dropout, "add_relu", plain_end
+    yield Lever("dropout by bits, the end of a block in one pass", STEP, bench.without(*end), bench.step)
+    yield Lever("the same in bf16", STEP + ", bf16", bench.without(*end, bf16=True), halves)
+    mean = SkeletonEncoder, "encode", written_out_mean
+    yield Lever("gradient of the mean not written out", STEP, bench.without(*mean), bench.step)
+    yield Lever("gradient of the mean not written out, bf16", STEP + ", bf16", bench.without(*mean, bf16=True), halves)
+    own = gathering, "by_hand", never
+    yield Lever("graph convolution with its own gradient", STEP, bench.without(*own), bench.step,
+                "for its memory: what is gathered is not kept in 32 bit")  # fmt: skip
+    yield Lever(
+        "graph convolution with its own gradient, bf16", STEP + ", bf16", bench.without(*own, bf16=True), halves
+    )
+    few = gathering, "_FEW", 0
+    yield Lever("coordinates of all joints in one product", STEP, bench.without(*few), bench.step)
     yield Lever("channels last, fp32", STEP, bench.without(GraphConvolution, "forward", channels_first), bench.step)
     yield Lever("channels last, bf16", STEP + ", bf16",
                 bench.without(GraphConvolution, "forward", channels_first, bf16=True), halves)  # fmt: skip

@@ -105,7 +105,10 @@ class SkeletonEncoder(nn.Module):
 
     def encode(self, rows: Tensor, inside: Inside | None = None) -> Tensor:
         """(R, T, V, 3) one person per row, and what happens inside -> (R, D)."""
-        return self.feature_map(rows, inside).mean(dim=(2, 3))
+        mapped = self.feature_map(rows, inside)
+        # a sum's gradient is the same for all places, and not written out; a mean's is, and in torch's default layout,
+        # which every layer below would have to turn into its own
+        return mapped.sum(dim=(2, 3)) / (mapped.shape[2] * mapped.shape[3])
 
     def forward(
         self, x: Tensor, per_person: Callable[..., Tensor] | None = None, inside: Inside | None = None

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from hiclr.encoders.dropout import Dropout
 from hiclr.encoders.edges import Inside, change_edges
+from hiclr.encoders.gathering import gather_and_mix
 from hiclr.encoders.graph import spatial_partition
 from hiclr.encoders.initial import Init, initialise
 from hiclr.encoders.persons import Persons, SkeletonEncoder, check_sizes
-from hiclr.encoders.temporal import Dropout, TemporalConvolution
+from hiclr.encoders.temporal import TemporalConvolution
 from hiclr.skeleton import Layout
 
 __all__ = ["STGCN", "Block", "GraphConvolution"]
@@ -45,22 +47,13 @@ class GraphConvolution(nn.Module):
         self.importance.fill_(1)
 
     def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
-        """(R, T, V, C) with an adjacency (K, V, V), or one for each row (R, K, V, V) -> (R, T, V, O).
-
-        Joints are gathered before channels are mixed, which is the same sum and moves less memory while C <= O. With
-        channels last, the gathered joints already lie as the second product wants them.
-        """
+        """(R, T, V, C) with an adjacency (K, V, V), or one for each row (R, K, V, V) -> (R, T, V, O)."""
         rows, frames, joints, channels = x.shape
-        groups, outputs, _ = self.weight.shape
         edges = adjacency * self.importance  # (K, V, W)
         if edges.dim() == 4:
             return self._each_its_own(x, edges)
-        gather = edges.permute(2, 0, 1).reshape(1, joints * groups, joints).to(x.dtype)  # row w K + k
         flat = x.reshape(rows * frames, joints, channels)
-        gathered = torch.bmm(gather.expand(rows * frames, -1, -1), flat)  # (R T, W K, C)
-        mix = self.weight.permute(1, 0, 2).reshape(outputs, groups * channels)
-        out = linear(gathered.view(rows, frames, joints, groups * channels), mix)
-        return out + edges.sum(dim=1).t() @ self.bias
+        return gather_and_mix(flat, edges, self.weight, self.bias).view(rows, frames, joints, -1)
 
     def _each_its_own(self, x: Tensor, edges: Tensor) -> Tensor:
         """The same with edges (R, K, V, W): all frames of a row are gathered in one product."""
@@ -116,13 +109,15 @@ class Block(nn.Module):
         """(R, C, T, V) channels-last, adjacency as of `GraphConvolution` -> (R, O, ceil(T / stride), V) likewise."""
         h = self.graph(x.permute(0, 2, 3, 1), adjacency).permute(0, 3, 1, 2)
         h = self.norm_graph(h).relu_()
-        h = self.dropout(self.norm_temporal(self.temporal(h)))
-        if self.shortcut is not None:
-            # frames are left out before the 1x1 convolution, not by it: in the weights' gradient of a strided one with
-            # channels last, oneDNN 3.12 (torch 2.13 on a CPU) writes past the end of its memory
-            h = h + self.shortcut(x[:, :, :: self.stride])
-        result: Tensor = h.relu_()
-        return result
+        h = self.norm_temporal(self.temporal(h))
+        if self.shortcut is None:
+            result: Tensor = self.dropout(h).relu_()
+            return result
+        # frames are left out before the 1x1 convolution, not by it: in the weights' gradient of a strided one with
+        # channels last, oneDNN 3.12 (torch 2.13 on a CPU) writes past the end of its memory; and what is left of an odd
+        # number of frames would not pass for channels last, were it not copied
+        seen = x[:, :, :: self.stride].contiguous(memory_format=torch.channels_last)
+        return self.dropout.add_relu(h, self.shortcut(seen))
 
 
 class STGCN(SkeletonEncoder):
