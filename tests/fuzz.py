@@ -30,6 +30,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+import scipy.spatial  # noqa: F401 - the doctor imports it late; no try is to pay for that
 
 sys.path.insert(0, str(Path(__file__).parent))  # as pytest does
 

@@ -96,6 +96,6 @@ def test_what_is_not_exact_is_said_in_one_line(
 
 def test_tf32_is_32_bit_for_fabric(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, Any]] = []
-    monkeypatch.setattr(ranks, "Fabric", lambda **given: asked.append(given))
+    monkeypatch.setattr("lightning_fabric.Fabric", lambda **given: asked.append(given))
     ranks.make_fabric(torch.device("cuda", 0), "tf32")
     assert asked[0]["precision"] == "32"

@@ -46,6 +46,8 @@ NOTEBOOKS = (
     "jupyterlab",
     "traitlets",
 )
+LATE = {"lightning_fabric", "torch._dynamo", "sklearn", "scipy"}
+"""Each takes a second or two to import: done where it is used, or every command would wait for all of them."""
 
 MODULES = sorted(path for path in HOME.rglob("*.py") if path != HOME / "__init__.py")
 
@@ -122,14 +124,14 @@ def test_what_a_room_shows_exists(room: str):
     assert not [name for name in shown if not hasattr(module, name)]
 
 
-def test_the_core_works_without_the_notebook_packages():
+def test_the_core_works_without_the_notebook_packages_and_imports_what_is_slow_late():
     script = f"""
         import importlib, sys
         for name in {NOTEBOOKS!r}:
             sys.modules[name] = None  # as if it were not installed, for `import` and for `find_spec`
         for room in {CORE!r}:
             importlib.import_module(f"hiclr.{{room}}")
-        print("all there")
+        print("all there", *sorted(sys.modules.keys() & {LATE!r}))
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, cwd=HOME.parent, check=False

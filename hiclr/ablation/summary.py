@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from hiclr.ablation.study import MEASURES
 from hiclr.errors import InputError
@@ -28,6 +27,8 @@ def over_runs(values: Sequence[float]) -> dict[str, Any]:
         "n", "mean", "sd" (of a single run, with n - 1), "low" and "high" (95 % interval of the mean by Student's t);
         None where n is too small.
     """
+    from scipy import stats
+
     if not values:
         return {"n": 0, "mean": None, "sd": None, "low": None, "high": None}
     mean, sd, _ = over_seeds(values)
@@ -48,6 +49,8 @@ def paired_seeds(values: Sequence[float], reference: Sequence[float]) -> dict[st
     Raises:
         InputError: not equally many values.
     """
+    from scipy import stats
+
     if len(values) != len(reference):
         raise InputError(f"Pairs are wanted; there are {len(values)} values and {len(reference)} of the reference.")
     d = np.asarray(values, dtype=np.float64) - np.asarray(reference, dtype=np.float64)
@@ -58,6 +61,8 @@ def paired_seeds(values: Sequence[float], reference: Sequence[float]) -> dict[st
 
 
 def _p_signs(d: NDArray[np.float64]) -> float | None:
+    from scipy import stats
+
     if len(d) < 2:
         return None
     if len(d) > _EXACT:

@@ -5,8 +5,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
 
 from hiclr.datasets.base import Ids
 from hiclr.errors import InputError
@@ -71,6 +69,8 @@ def confidence_of(logits: NDArray[Any], classes: Ids, y: Ids, temperature: float
     Raises:
         InputError: logits that are not finite.
     """
+    from scipy.special import softmax
+
     if not np.isfinite(logits).all():
         raise InputError("logits must be finite to give confidences; the probe that made them ran off.")
     best = logits.argmax(axis=1)
@@ -152,6 +152,9 @@ def fit_temperature(logits: NDArray[Any], columns: Ids) -> float:
 
     Source: Guo et al., ICML 2017.
     """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
+
     if not len(logits) or not np.isfinite(logits).all():
         raise InputError(f"a temperature needs finite logits of held-out clips; there are {len(logits)} clips.")
     scores, rows = np.asarray(logits, dtype=np.float64), np.arange(len(logits))

@@ -4,9 +4,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
-from sklearn.metrics import silhouette_score
 
 from hiclr.errors import InputError
 from hiclr.evaluation.knn import check_finite, nearest_besides
@@ -80,6 +77,8 @@ def tsne(features: NDArray[Any], seed: int = 0, perplexity: float = 30.0) -> Emb
 
 def _reduced(features: NDArray[Any]) -> NDArray[np.float64]:
     """(N, at most 50) principal components of features whose scale is taken out: t-SNE's early steps depend on it."""
+    from sklearn.decomposition import PCA
+
     x = np.asarray(features, dtype=np.float64)
     x = x - x.mean(axis=0)
     x = x / (float(np.sqrt((x**2).sum(axis=1).mean())) or 1.0)
@@ -91,6 +90,8 @@ def _reduced(features: NDArray[Any]) -> NDArray[np.float64]:
 
 def layout_start(features: NDArray[Any]) -> NDArray[np.float64]:
     """(N, 2) places from which several maps can start: two principal components, as small as t-SNE wants them."""
+    from sklearn.decomposition import PCA
+
     x = _reduced(features)
     x = PCA(min(2, *x.shape), svd_solver="full").fit_transform(x)
     x = np.pad(x, ((0, 0), (0, 2 - x.shape[1])))
@@ -111,6 +112,8 @@ def solve_tsne(
             begin: Any = "pca" if start is None else start
             fast = openTSNE.TSNE(perplexity=perplexity, initialization=begin, random_state=seed, n_jobs=1)
             return "openTSNE", np.asarray(fast.fit(x))
+    from sklearn.manifold import TSNE
+
     own = "pca" if x.shape[1] >= 2 and x.any() else "random"
     init: Any = own if start is None or not start.any() else start.astype(np.float32)
     exact = TSNE(2, perplexity=perplexity, init=init, learning_rate="auto", random_state=seed, n_jobs=1)
@@ -131,6 +134,8 @@ def silhouette(features: NDArray[Any], y: NDArray[np.int64], seed: int = 0, at_m
 
     Source: Rousseeuw, 1987.
     """
+    from sklearn.metrics import silhouette_score
+
     check_finite(features)
     found = len(np.unique(y))
     if not 2 <= found < len(y):

@@ -6,8 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from hiclr.datasets.wording import counted
 from hiclr.errors import InputError
@@ -101,6 +99,9 @@ def cluster_agreement(features: NDArray[Any], y: NDArray[np.int64], seed: int = 
 
     Source: Vinh et al., JMLR 2010; Hubert and Arabie, 1985.
     """
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
     clusters = KMeans(len(np.unique(y)), n_init=3, random_state=seed).fit_predict(_units(features))
     return float(normalized_mutual_info_score(y, clusters)), float(adjusted_rand_score(y, clusters))
 

@@ -1,19 +1,18 @@
 """The linear probe: how much of the classes a straight cut through frozen features finds."""
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from threadpoolctl import threadpool_limits
 
 from hiclr.datasets.spool import cores
 from hiclr.errors import InputError
 from hiclr.evaluation.knn import check_finite
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 __all__ = ["class_scores", "converged", "linear_probe", "rank_classes", "top_k_accuracy"]
 
@@ -22,7 +21,7 @@ MAX_ITERATIONS = 1000
 _SMALL = 10**8  # products of one pass over the clips, under which several threads mostly wait for each other
 
 
-def linear_probe(x: NDArray[Any], y: NDArray[np.int64]) -> Pipeline:
+def linear_probe(x: NDArray[Any], y: NDArray[np.int64]) -> "Pipeline":
     """Fit a linear classifier on frozen features.
 
     Float64, then mean 0 and variance 1 for each feature (by the training clips alone), then multinomial logistic
@@ -41,6 +40,11 @@ def linear_probe(x: NDArray[Any], y: NDArray[np.int64]) -> Pipeline:
     Raises:
         InputError: features that are not finite, or training clips of one class only.
     """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
     check_finite(x, "training features")
     if len(y) != len(x):
         raise InputError(f"y must hold one class for each of the {len(x)} training clips; it has {len(y)}.")
@@ -61,12 +65,12 @@ def linear_probe(x: NDArray[Any], y: NDArray[np.int64]) -> Pipeline:
         return probe.fit(x, y)
 
 
-def converged(probe: Pipeline) -> bool:
+def converged(probe: "Pipeline") -> bool:
     """False where the iterations ran out first."""
     return bool(np.max(probe["classify"].n_iter_) < MAX_ITERATIONS)
 
 
-def class_scores(probe: Pipeline, x: NDArray[Any]) -> NDArray[np.float64]:
+def class_scores(probe: "Pipeline", x: NDArray[Any]) -> NDArray[np.float64]:
     """Logits (n, C') of the classes that have training clips, in the order of `probe.classes_`; higher is likelier.
 
     Their softmax are the probe's probabilities: of two classes the first is at 0.
@@ -76,7 +80,7 @@ def class_scores(probe: Pipeline, x: NDArray[Any]) -> NDArray[np.float64]:
     return np.stack([np.zeros_like(scores), scores], axis=1) if scores.ndim == 1 else scores
 
 
-def rank_classes(probe: Pipeline, x: NDArray[Any]) -> NDArray[np.int64]:
+def rank_classes(probe: "Pipeline", x: NDArray[Any]) -> NDArray[np.int64]:
     """Classes (n, C') by falling score; C' are the classes that have training clips, equal scores by lowest class."""
     order = np.argsort(-class_scores(probe, x), axis=1, kind="stable")
     return np.asarray(probe.classes_[order], dtype=np.int64)

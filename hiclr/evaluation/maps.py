@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sklearn
 from numpy.typing import NDArray
-from scipy.linalg import orthogonal_procrustes
 
 from hiclr.errors import InputError
 from hiclr.evaluation.clusters import Embedding, clamp_perplexity, layout_start, solve_tsne
@@ -73,6 +71,8 @@ def tsne_maps(
 
 def _turned(points: NDArray[np.float32], onto: NDArray[np.float32]) -> NDArray[np.float32]:
     """Points turned or mirrored about their middle so that they lie nearest to others."""
+    from scipy.linalg import orthogonal_procrustes
+
     centred = points - points.mean(axis=0)
     turn, _ = orthogonal_procrustes(centred.astype(np.float64), (onto - onto.mean(axis=0)).astype(np.float64))
     return np.asarray(centred @ turn + onto.mean(axis=0), dtype=np.float32)
@@ -105,6 +105,8 @@ def _kept(
 
 
 def _key(array: NDArray[Any], start: NDArray[np.float64], seed: int, perplexity: float) -> str:
+    import sklearn
+
     settings = {"seed": seed, "perplexity": perplexity, "code": _CODE, "sklearn": sklearn.__version__, "fast": _fast()}
     settings |= {"shape": array.shape, "dtype": str(array.dtype)}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())

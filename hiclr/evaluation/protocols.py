@@ -3,11 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.pipeline import Pipeline
 
 from hiclr.datasets.base import Ids
 from hiclr.errors import InputError
@@ -18,6 +17,9 @@ from hiclr.evaluation.linear import class_scores, converged, linear_probe, rank_
 from hiclr.evaluation.probes import ACTCLR, HICLR, MAMP, SWEEP, SWEEP_RATES, Probe, ProbeConfig, choose_rate, sgd_probe
 from hiclr.evaluation.retrieval import few_shot, ntu_one_shot, retrieve
 from hiclr.evaluation.statistics import Interval, bootstrap
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 __all__ = ["DEFAULT", "KNN", "PROTOCOLS", "SEED", "TOP", "Outcome", "Part", "percent"]
 
@@ -60,7 +62,7 @@ class Part:
     projected: Callable[[], "Part"] | None = None
 
     @cached_property
-    def probe(self) -> Pipeline:
+    def probe(self) -> "Pipeline":
         """The `linear` probe, fitted once."""
         return linear_probe(self.train, self.y_train)
 

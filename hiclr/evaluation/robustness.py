@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.pipeline import Pipeline
 from torch import Generator, Tensor
 
 from hiclr.datasets import Preprocess, SkeletonSet
@@ -21,6 +20,9 @@ from hiclr.features import CLEAN, extract, features, load_encoder
 from hiclr.pretraining import PretrainConfig, derive, preprocess_of, progress
 from hiclr.runs import Run
 from hiclr.skeleton import Layout
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 __all__ = ["DRAWS", "measure_robustness", "passes", "pool_robustness", "possible_corruptions", "robustness_text"]
 
@@ -144,7 +146,7 @@ def passes(kind: Corruption, draws: int) -> int:
 class _Tested:
     """The test part of a set, and the probe it is read by."""
 
-    def __init__(self, run: Run, clips: SkeletonSet, probe: Pipeline, right: NDArray[np.bool_], device: str) -> None:
+    def __init__(self, run: Run, clips: SkeletonSet, probe: "Pipeline", right: NDArray[np.bool_], device: str) -> None:
         self.clips, self.probe, self.right, self.device = clips, probe, right, device
         self.config = PretrainConfig.from_dict(run.config)
         self.encoder = load_encoder(run)

@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
-from sklearn.metrics import confusion_matrix
 
 from hiclr.datasets.base import Ids
 from hiclr.errors import InputError
@@ -96,6 +94,8 @@ def mcnemar(first: NDArray[Any], second: NDArray[Any]) -> float:
 
     Source: McNemar, 1947, with the exact binomial distribution.
     """
+    from scipy.stats import binomtest
+
     only_first, only_second = _discordant(first, second)
     if only_first + only_second == 0:
         return 1.0
@@ -186,6 +186,8 @@ def confusion_counts(y: Ids, predicted: Ids, num_classes: int) -> Ids:
     Raises:
         InputError: shapes that differ, no clip, or a class outside 0..C-1.
     """
+    from sklearn.metrics import confusion_matrix
+
     if y.shape != predicted.shape or y.ndim != 1 or not len(y):
         raise InputError(
             f"true and predicted classes must both have shape (n,); they have {y.shape}, {predicted.shape}."

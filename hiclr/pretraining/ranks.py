@@ -8,15 +8,16 @@ import inspect
 import logging
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor, distributed, nn
 
 from hiclr.errors import InputError
 from hiclr.runs import launched_ranks
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = ["Ranks", "first_alone", "make_fabric", "synchronise", "total_over_ranks"]
 
@@ -24,8 +25,12 @@ _say = logging.getLogger(__name__)
 _DDP = inspect.signature(nn.parallel.DistributedDataParallel).parameters  # torch 2.13 has a new name for the option
 
 
-def make_fabric(device: torch.device, precision: Any) -> Fabric:
+def make_fabric(device: torch.device, precision: Any) -> "Fabric":
     """Fabric for one device, or for all that torchrun started; 32 bit where the GPU has no bfloat16, which is said."""
+    # here and not above: it takes as long to import as torch, and only training needs it
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies import DDPStrategy
+
     if precision == "tf32":  # how the factors of a product are rounded is not Fabric's matter: see `arithmetic`
         precision = "32"
     # emulated, as older GPUs do it, it is slower than 32 bit and less exact
@@ -84,7 +89,7 @@ class Ranks:
         InputError: the batch cannot be divided evenly.
     """
 
-    def __init__(self, fabric: Fabric, batch: int) -> None:
+    def __init__(self, fabric: "Fabric", batch: int) -> None:
         self.rank, self.size = int(fabric.global_rank), int(fabric.world_size)
         self.device = fabric.device
         if batch % self.size:

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from hiclr.errors import InputError
 from hiclr.figures.style import class_colours, class_marker, label
@@ -99,6 +98,8 @@ def density(points: NDArray[Any]) -> NDArray[np.float32]:
     count = len(points)
     if count < 3:
         return np.zeros(count, dtype=np.float32)
+    from scipy.spatial import cKDTree
+
     far = cKDTree(points).query(points, k=min(_NEAR, count - 1) + 1)[0][:, -1]
     rank = np.empty(count, dtype=np.float32)
     rank[np.argsort(-far, kind="stable")] = np.arange(count, dtype=np.float32) / (count - 1)

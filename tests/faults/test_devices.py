@@ -82,7 +82,7 @@ def test_bfloat16_where_the_gpu_lacks_it_is_32_bit_and_said(
     has: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     asked: list[dict[str, Any]] = []
-    monkeypatch.setattr(ranks, "Fabric", lambda **given: asked.append(given))
+    monkeypatch.setattr("lightning_fabric.Fabric", lambda **given: asked.append(given))
     # an older GPU: torch says yes for what it would only emulate
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: has or including_emulation)
     ranks.make_fabric(torch.device("cuda", 0), "bf16-mixed")

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from hiclr.datasets.doctor.bodies import Block, Facts
 from hiclr.datasets.doctor.finding import Finding, Place, grouped
@@ -79,6 +78,8 @@ class Twins:
         """Pairs of clips nearer than `NEAR` and not equal: the nearest of each, and the nearest across each split."""
         if len(self.rows) < 2:
             return []
+        from scipy.spatial import cKDTree
+
         signs, rows = np.concatenate(self.signs), np.array(self.rows)
         parts = [np.zeros(len(rows), dtype=bool), *(np.asarray(test)[rows] for test in facts.protocols.values())]
         found: set[tuple[int, int]] = set()
