@@ -11,6 +11,7 @@ const EYE = 5; // distance of the eye in radii: a mild perspective that keeps pr
 const NARROWEST = 170; // CSS pixels of one view; below that the views wrap into rows
 const TRAIL = 4; // past poses of an onion skin
 const REACH = 12; // CSS pixels from the pointer to the joint it names
+const REST = 100; // ms after a change of the clips in which no tick draws: the browser is left to the slider that moves
 const PI2 = 2 * Math.PI;
 
 /** What one update holds, or a sentence saying why it cannot be drawn. */
@@ -351,6 +352,8 @@ class PlayerView extends View {
     this.floor = document.createElement("canvas");
     this.camera = { ...HOME };
     this.playhead = 0;
+    this.drawn = -1; // the frame on the canvas
+    this.renewed = -REST; // when what is played was last changed
     this.pointer = null;
     this.shown = true;
     this.tick = this.tick.bind(this);
@@ -361,7 +364,7 @@ class PlayerView extends View {
 
   listen() {
     const { model, canvas, controls } = this;
-    for (const name of ["revision", "projection"]) this.watch(name, () => { this.load(); this.draw(); });
+    for (const name of ["revision", "projection"]) this.watch(name, () => { this.load(); this.draw(); this.renewed = performance.now(); });
     for (const name of ["speed", "fps", "timed", "height", "loop", "ghost", "onion"]) this.watch(name, () => this.draw());
     this.watch("tint", () => { this.load(); this.draw(); });
     this.watch("synthetic", () => { this.load(); this.draw(); });
@@ -500,13 +503,12 @@ class PlayerView extends View {
   tick(now) {
     this.pending = 0;
     if (!this.model.get("playing") || !this.shown || this.closed) return;
-    const before = this.frame;
     const seconds = Math.min(Math.max(now - this.last, 0) / 1000, 0.25); // after a stall go on, do not leap
     this.last = now;
     const next = this.playhead + seconds * this.model.get("fps") * this.model.get("speed");
     const over = next >= this.data.frames && this.model.get("loop") === false;
     this.playhead = over ? this.data.frames - 1 : next % this.data.frames;
-    if (this.frame !== before) this.draw();
+    if (this.frame !== this.drawn && now - this.renewed > REST) this.draw();
     if (over) { this.send("playing", false); return; }
     this.pending = requestAnimationFrame(this.tick);
   }
@@ -515,6 +517,7 @@ class PlayerView extends View {
     this.settle();
     if (this.closed) return;
     const { data } = this;
+    this.drawn = this.frame;
     const size = this.tiles(data.views, NARROWEST);
     const theme = this.theme();
     this.clear(size, theme);
