@@ -30,7 +30,8 @@ class Dropout(nn.Dropout):
         return x * _factors(x, self.p, _draw(x, self.p))
 
     def add_relu(self, x: Tensor, shortcut: Tensor) -> Tensor:
-        """`relu(dropout(x) + shortcut)`, both (R, C, T, V) -> the same; of the draw the bits alone are remembered."""
+        """`relu(dropout(x) + shortcut)`, both (R, C, T, V) -> the same, written over x where it can be; of the draw the
+        bits alone are remembered."""
         if self._cheap(x) and x.dtype == shortcut.dtype and x.stride() == shortcut.stride():
             result: Tensor = _AddRelu.apply(x, shortcut, self.p)  # type: ignore[no-untyped-call]
             return result
@@ -73,10 +74,10 @@ class _AddRelu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, shortcut: Tensor, rate: float) -> Tensor:
         ctx.rate, drawn = rate, _draw(x, rate)
-        factors = _factors(x, rate, drawn)
-        result = torch.addcmul(shortcut, x, factors, out=factors).relu_()
-        ctx.save_for_backward(result, drawn)
-        return result
+        torch.addcmul(shortcut, x, _factors(x, rate, drawn), out=x).relu_()
+        ctx.mark_dirty(x)
+        ctx.save_for_backward(x, drawn)
+        return x
 
     @staticmethod
     @once_differentiable

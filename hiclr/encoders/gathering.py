@@ -12,14 +12,15 @@ from hiclr.encoders.temporal import by_hand, computed_in
 __all__ = ["gather_and_mix"]
 
 _FEW = 4  # channels; up to here one product over joints and channels at once is faster than two small ones
+_AT_ONCE = 1 << 21  # bytes
 
 
 def gather_and_mix(x: Tensor, edges: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """`out[f, w] = sum_k sum_v edges[k, v, w] (weight[k] x[f, v] + bias[k])`.
 
     Joints are gathered before channels are mixed, which is the same sum and moves less memory while C <= O. With
-    channels last, the gathered joints already lie as the second product wants them. In 32 bit on a CPU they are
-    gathered once more for the gradient, not kept: they take as much memory as all else that a block keeps.
+    channels last, the gathered joints already lie as the second product wants them. On a CPU they are gathered once
+    more for the gradient, not kept: they take as much memory as all else that a block keeps.
 
     Args:
         x: (F, V, C), the frames of all clips.
@@ -62,27 +63,46 @@ def _mix(weight: Tensor) -> Tensor:
 
 
 class _GatherAndMix(torch.autograd.Function):
-    """The same with offset (W, O); sums over frames are products with ones, which cost a tenth of torch's sums."""
+    """The same with offset (W, O), some frames at a time: what is gathered of them fits into a processor's cache.
+
+    Sums over frames are products with ones, which cost a tenth of torch's sums.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, edges: Tensor, weight: Tensor, offset: Tensor) -> Tensor:
-        gathered, mix = _gather(x, edges), _mix(weight).to(x.dtype)
-        ctx.save_for_backward(x, edges, mix, gathered if x.element_size() < 4 else None)
-        return linear(gathered, mix).add_(offset.to(x.dtype))
+        mix, offset = _mix(weight).to(x.dtype), offset.to(x.dtype)
+        ctx.save_for_backward(x, edges, mix)
+        out = x.new_empty(x.shape[0], *offset.shape)
+        for some in _parts(x, edges):
+            torch.mm(_gather(x[some], edges).flatten(0, 1), mix.t(), out=out[some].flatten(0, 1))
+            out[some] += offset
+        return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        x, edges, mix, kept = ctx.saved_tensors
-        (frames, joints, channels), (groups, _, receivers) = x.shape, edges.shape
-        rows = gradient.reshape(frames * receivers, -1)
-        gathered = (_gather(x, edges) if kept is None else kept).view(len(rows), -1)
-        of_mix = (rows.t() @ gathered).view(-1, groups, channels).permute(1, 0, 2)
-        of_gathered = (rows @ mix).view(frames, receivers * groups, channels)
+        x, edges, mix = ctx.saved_tensors
+        groups, joints, receivers = edges.shape
+        gradient, of_x = gradient.contiguous(), torch.empty_like(x)
+        of_mix, of_offset = (torch.zeros(shape, dtype=edges.dtype) for shape in (mix.shape, gradient.shape[1:]))
+        of_edges = edges.new_zeros(receivers * groups, joints)
         scatter = edges.permute(1, 2, 0).reshape(1, joints, -1).to(x.dtype)
-        of_x = torch.bmm(scatter.expand(frames, -1, -1), of_gathered)
-        of_edges = _total(torch.bmm(of_gathered, x.transpose(1, 2))).view(receivers, groups, joints).permute(1, 2, 0)
-        return of_x, of_edges.to(edges.dtype), of_mix.to(edges.dtype), _total(rows.view(frames, receivers, -1))
+        for some in _parts(x, edges):
+            rows, frames = gradient[some].flatten(0, 1), some.stop - some.start
+            of_mix += rows.t() @ _gather(x[some], edges).flatten(0, 1)
+            of_gathered = (rows @ mix).view(frames, receivers * groups, -1)
+            of_x[some] = torch.bmm(scatter.expand(frames, -1, -1), of_gathered)
+            of_edges += _total(torch.bmm(of_gathered, x[some].transpose(1, 2)))
+            of_offset += _total(gradient[some])
+        by_group = of_mix.view(len(of_mix), groups, -1).permute(1, 0, 2)
+        return of_x, of_edges.view(receivers, groups, joints).permute(1, 2, 0), by_group, of_offset
+
+
+def _parts(x: Tensor, edges: Tensor) -> list[slice]:
+    """Frames of x (F, V, C) that are gathered at a time."""
+    groups, _, receivers = edges.shape
+    size = max(1, _AT_ONCE // (receivers * groups * x.shape[2] * x.element_size()))
+    return [slice(start, min(start + size, len(x))) for start in range(0, len(x), size)]
 
 
 def _total(x: Tensor) -> Tensor:

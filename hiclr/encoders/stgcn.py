@@ -6,13 +6,14 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.nn.functional import batch_norm, linear
 
 from hiclr.encoders.dropout import Dropout
 from hiclr.encoders.edges import Inside, change_edges
 from hiclr.encoders.gathering import gather_and_mix
 from hiclr.encoders.graph import spatial_partition
 from hiclr.encoders.initial import Init, initialise
+from hiclr.encoders.kept import made_again
 from hiclr.encoders.persons import Persons, SkeletonEncoder, check_sizes
 from hiclr.encoders.temporal import TemporalConvolution
 from hiclr.skeleton import Layout
@@ -108,8 +109,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
         """(R, C, T, V) channels-last, adjacency as of `GraphConvolution` -> (R, O, ceil(T / stride), V) likewise."""
         h = self.graph(x.permute(0, 2, 3, 1), adjacency).permute(0, 3, 1, 2)
-        h = self.norm_graph(h).relu_()
-        h = self.norm_temporal(self.temporal(h))
+        h = self.norm_temporal(self._over_time(h))
         if self.shortcut is None:
             result: Tensor = self.dropout(h).relu_()
             return result
@@ -117,7 +117,25 @@ class Block(nn.Module):
         # channels last, oneDNN 3.12 (torch 2.13 on a CPU) writes past the end of its memory; and what is left of an odd
         # number of frames would not pass for channels last, were it not copied
         seen = x[:, :, :: self.stride].contiguous(memory_format=torch.channels_last)
-        return self.dropout.add_relu(h, self.shortcut(seen))
+        return self.dropout.add_relu(h, self._beside(seen))
+
+    def _over_time(self, h: Tensor) -> Tensor:
+        """(R, O, T, V) from the graph convolution through norm, ReLU and temporal convolution."""
+        norm = self.norm_graph
+        normed: Tensor = norm(h)
+        if type(norm) is not nn.BatchNorm2d or not norm.training:  # statistics that are not of this batch alone
+            return self.temporal(normed.relu_())  # type: ignore[no-any-return]
+        with made_again(normed, lambda: batch_norm(h, None, None, norm.weight, norm.bias, True, eps=norm.eps).relu_()):
+            return self.temporal(normed.relu_())  # type: ignore[no-any-return]
+
+    def _beside(self, seen: Tensor) -> Tensor:
+        """The shortcut of the frames that are left."""
+        if not isinstance(self.shortcut, nn.Sequential):
+            return seen
+        convolution, norm = self.shortcut
+        mixed = convolution(seen)
+        with made_again(mixed, lambda: convolution(seen)):
+            return norm(mixed)  # type: ignore[no-any-return]
 
 
 class STGCN(SkeletonEncoder):

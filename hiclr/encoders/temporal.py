@@ -99,19 +99,22 @@ class _ByFrequency(torch.autograd.Function):
         weights = torch.einsum("bk,ock->bco", kernels.to(weight.dtype), weight).to(x.dtype)
         ctx.save_for_backward(x, weights)
         ctx.kernels = kernels.to(weight.dtype)
-        return torch.cat([_in_time(torch.bmm(_spectrum(part, clips), weights), back, part) for part in _parts(x)])
+        out = x.new_empty(*x.shape[:3], weights.shape[2])
+        for part, result in zip(_parts(x), _parts(out), strict=True):
+            result.copy_(_in_time(torch.bmm(_spectrum(part, clips), weights), back, part))
+        return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         x, weights = ctx.saved_tensors
         clips, _, back = _transforms(x.shape[1], ctx.kernels.shape[1])
-        of_weights, of_x = torch.zeros_like(weights, dtype=ctx.kernels.dtype), []
-        for part, owed in zip(_parts(x), _parts(gradient), strict=True):
-            spectrum, product = _spectrum(part, clips), _spectrum(owed, back)
-            of_weights += torch.bmm(spectrum.transpose(1, 2), product)
-            of_x.append(_in_time(torch.bmm(product, weights.transpose(1, 2)), clips, part))
-        return torch.cat(of_x), torch.einsum("bk,bco->ock", ctx.kernels, of_weights)
+        of_x, of_weights = torch.empty_like(x), torch.zeros_like(weights, dtype=ctx.kernels.dtype)
+        for part, owed, result in zip(_parts(x), _parts(gradient), _parts(of_x), strict=True):
+            product = _spectrum(owed, back)
+            of_weights += torch.bmm(_spectrum(part, clips).transpose(1, 2), product)
+            result.copy_(_in_time(torch.bmm(product, weights.transpose(1, 2)), clips, part))
+        return of_x, torch.einsum("bk,bco->ock", ctx.kernels, of_weights)
 
 
 def _parts(x: Tensor) -> tuple[Tensor, ...]:
