@@ -19,8 +19,8 @@ def gather_and_mix(x: Tensor, edges: Tensor, weight: Tensor, bias: Tensor) -> Te
     """`out[f, w] = sum_k sum_v edges[k, v, w] (weight[k] x[f, v] + bias[k])`.
 
     Joints are gathered before channels are mixed, which is the same sum and moves less memory while C <= O. With
-    channels last, the gathered joints already lie as the second product wants them. On a CPU they are gathered once
-    more for the gradient, not kept: they take as much memory as all else that a block keeps.
+    channels last, the gathered joints already lie as the second product wants them. In 32 bit on a CPU they are
+    gathered once more for the gradient, not kept: they take as much memory as all else that a block keeps.
 
     Args:
         x: (F, V, C), the frames of all clips.
@@ -63,7 +63,8 @@ def _mix(weight: Tensor) -> Tensor:
 
 
 class _GatherAndMix(torch.autograd.Function):
-    """The same with offset (W, O), some frames at a time: what is gathered of them fits into a processor's cache.
+    """The same with offset (W, O). In 32 bit some frames at a time, so that what is gathered of them fits into a
+    processor's cache; in 16 bits all at once, and what is gathered is kept: gathering again takes 7 % of a step.
 
     Sums over frames are products with ones, which cost a tenth of torch's sums.
     """
@@ -71,17 +72,19 @@ class _GatherAndMix(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, edges: Tensor, weight: Tensor, offset: Tensor) -> Tensor:
         mix, offset = _mix(weight).to(x.dtype), offset.to(x.dtype)
-        ctx.save_for_backward(x, edges, mix)
-        out = x.new_empty(x.shape[0], *offset.shape)
+        out, kept = x.new_empty(x.shape[0], *offset.shape), None
         for some in _parts(x, edges):
-            torch.mm(_gather(x[some], edges).flatten(0, 1), mix.t(), out=out[some].flatten(0, 1))
+            gathered = _gather(x[some], edges)
+            torch.mm(gathered.flatten(0, 1), mix.t(), out=out[some].flatten(0, 1))
             out[some] += offset
+            kept = gathered if _is_small(x) else None
+        ctx.save_for_backward(x, edges, mix, kept)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        x, edges, mix = ctx.saved_tensors
+        x, edges, mix, kept = ctx.saved_tensors
         groups, joints, receivers = edges.shape
         gradient, of_x = gradient.contiguous(), torch.empty_like(x)
         of_mix, of_offset = (torch.zeros(shape, dtype=edges.dtype) for shape in (mix.shape, gradient.shape[1:]))
@@ -89,9 +92,10 @@ class _GatherAndMix(torch.autograd.Function):
         scatter = edges.permute(1, 2, 0).reshape(1, joints, -1).to(x.dtype)
         for some in _parts(x, edges):
             rows, frames = gradient[some].flatten(0, 1), some.stop - some.start
-            of_mix += rows.t() @ _gather(x[some], edges).flatten(0, 1)
+            gathered = _gather(x[some], edges) if kept is None else kept
+            of_mix += rows.t() @ gathered.flatten(0, 1)
             of_gathered = (rows @ mix).view(frames, receivers * groups, -1)
-            of_x[some] = torch.bmm(scatter.expand(frames, -1, -1), of_gathered)
+            torch.bmm(scatter.expand(frames, -1, -1), of_gathered, out=of_x[some])
             of_edges += _total(torch.bmm(of_gathered, x[some].transpose(1, 2)))
             of_offset += _total(gradient[some])
         by_group = of_mix.view(len(of_mix), groups, -1).permute(1, 0, 2)
@@ -101,8 +105,12 @@ class _GatherAndMix(torch.autograd.Function):
 def _parts(x: Tensor, edges: Tensor) -> list[slice]:
     """Frames of x (F, V, C) that are gathered at a time."""
     groups, _, receivers = edges.shape
-    size = max(1, _AT_ONCE // (receivers * groups * x.shape[2] * x.element_size()))
+    size = len(x) if _is_small(x) else max(1, _AT_ONCE // (receivers * groups * x.shape[2] * x.element_size()))
     return [slice(start, min(start + size, len(x))) for start in range(0, len(x), size)]
+
+
+def _is_small(x: Tensor) -> bool:
+    return x.element_size() < 4
 
 
 def _total(x: Tensor) -> Tensor:
