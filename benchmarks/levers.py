@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from torch.nn import functional
 
 from benchmarks.step import clips
 from hiclr.augmentations.base import transform
-from hiclr.encoders import STGCN, Inside, SkeletonEncoder, gathering
+from hiclr.encoders import STGCN, Inside, SkeletonEncoder, gathering, stgcn
 from hiclr.encoders.dropout import Dropout
 from hiclr.encoders.stgcn import GraphConvolution
 from hiclr.encoders.temporal import TemporalConvolution
@@ -161,11 +161,9 @@ def in_the_encoder(bench: Bench) -> Iterator[Lever]:
     yield Lever("gradient of the mean not written out", STEP, bench.without(*mean), bench.step)
     yield Lever("gradient of the mean not written out, bf16", STEP + ", bf16", bench.without(*mean, bf16=True), halves)
     own = gathering, "by_hand", never
-    yield Lever("graph convolution with its own gradient", STEP, bench.without(*own), bench.step,
-                "for its memory: what is gathered is not kept in 32 bit")  # fmt: skip
-    yield Lever(
-        "graph convolution with its own gradient, bf16", STEP + ", bf16", bench.without(*own, bf16=True), halves
-    )
+    yield Lever("joints gathered again for the gradient", STEP, bench.without(*own), bench.step, "for its memory")
+    kept = stgcn, "made_again", lambda *_: nullcontext()
+    yield Lever("norm, ReLU and shortcut made again", STEP, bench.without(*kept), bench.step, "for its memory")
     few = gathering, "_FEW", 0
     yield Lever("coordinates of all joints in one product", STEP, bench.without(*few), bench.step)
     yield Lever("channels last, fp32", STEP, bench.without(GraphConvolution, "forward", channels_first), bench.step)

@@ -34,11 +34,11 @@ def gather_and_mix(x: Tensor, edges: Tensor, weight: Tensor, bias: Tensor) -> Te
     offset = edges.sum(dim=1).t() @ bias  # (W, O)
     if x.shape[2] <= _FEW:
         return _at_once(x, edges, weight, offset)
-    if not by_hand(x):
+    if (
+        not by_hand(x) or computed_in(x).itemsize < 4
+    ):  # in 16 bits there is room, and gathering again takes 7 % of a step
         return linear(_gather(x, edges), _mix(weight)) + offset
-    dtype = computed_in(x)
-    with torch.autocast(x.device.type, enabled=False):
-        out: Tensor = _GatherAndMix.apply(x.to(dtype), edges, weight, offset)  # type: ignore[no-untyped-call]
+    out: Tensor = _GatherAndMix.apply(x, edges, weight, offset)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -63,37 +63,33 @@ def _mix(weight: Tensor) -> Tensor:
 
 
 class _GatherAndMix(torch.autograd.Function):
-    """The same with offset (W, O). In 32 bit some frames at a time, so that what is gathered of them fits into a
-    processor's cache; in 16 bits all at once, and what is gathered is kept: gathering again takes 7 % of a step.
+    """The same with offset (W, O), some frames at a time: what is gathered of them fits into a processor's cache.
 
     Sums over frames are products with ones, which cost a tenth of torch's sums.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, edges: Tensor, weight: Tensor, offset: Tensor) -> Tensor:
-        mix, offset = _mix(weight).to(x.dtype), offset.to(x.dtype)
-        out, kept = x.new_empty(x.shape[0], *offset.shape), None
+        mix = _mix(weight)
+        ctx.save_for_backward(x, edges, mix)
+        out = x.new_empty(x.shape[0], *offset.shape)
         for some in _parts(x, edges):
-            gathered = _gather(x[some], edges)
-            torch.mm(gathered.flatten(0, 1), mix.t(), out=out[some].flatten(0, 1))
+            torch.mm(_gather(x[some], edges).flatten(0, 1), mix.t(), out=out[some].flatten(0, 1))
             out[some] += offset
-            kept = gathered if _is_small(x) else None
-        ctx.save_for_backward(x, edges, mix, kept)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        x, edges, mix, kept = ctx.saved_tensors
+        x, edges, mix = ctx.saved_tensors
         groups, joints, receivers = edges.shape
         gradient, of_x = gradient.contiguous(), torch.empty_like(x)
-        of_mix, of_offset = (torch.zeros(shape, dtype=edges.dtype) for shape in (mix.shape, gradient.shape[1:]))
+        of_mix, of_offset = torch.zeros_like(mix), x.new_zeros(gradient.shape[1:])
         of_edges = edges.new_zeros(receivers * groups, joints)
-        scatter = edges.permute(1, 2, 0).reshape(1, joints, -1).to(x.dtype)
+        scatter = edges.permute(1, 2, 0).reshape(1, joints, -1)
         for some in _parts(x, edges):
             rows, frames = gradient[some].flatten(0, 1), some.stop - some.start
-            gathered = _gather(x[some], edges) if kept is None else kept
-            of_mix += rows.t() @ gathered.flatten(0, 1)
+            of_mix += rows.t() @ _gather(x[some], edges).flatten(0, 1)
             of_gathered = (rows @ mix).view(frames, receivers * groups, -1)
             torch.bmm(scatter.expand(frames, -1, -1), of_gathered, out=of_x[some])
             of_edges += _total(torch.bmm(of_gathered, x[some].transpose(1, 2)))
@@ -105,12 +101,8 @@ class _GatherAndMix(torch.autograd.Function):
 def _parts(x: Tensor, edges: Tensor) -> list[slice]:
     """Frames of x (F, V, C) that are gathered at a time."""
     groups, _, receivers = edges.shape
-    size = len(x) if _is_small(x) else max(1, _AT_ONCE // (receivers * groups * x.shape[2] * x.element_size()))
+    size = max(1, _AT_ONCE // (receivers * groups * x.shape[2] * x.element_size()))
     return [slice(start, min(start + size, len(x))) for start in range(0, len(x), size)]
-
-
-def _is_small(x: Tensor) -> bool:
-    return x.element_size() < 4
 
 
 def _total(x: Tensor) -> Tensor:
