@@ -27,10 +27,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "strong keys": {"strong_keys": 0.5},
     "second queue": {"second_queue": True},
     "mining": {"mining_epoch": 1, "mining_top": 2},
-    "drop/add edges": {"strong": ("edges",)},
+    "drop/add edges": {"strong": ("edges",), "encoder": "stgcn"},
     "edges of attention": {"strong": ("edges",), "encoder": "dsta"},
-    "strong kinds together": {"strong": ("mask+edges+adain",)},
-    "one of the strong kinds": {"strong": ("mask|edges|adain",)},
+    "strong kinds together": {"strong": ("mask+edges+adain",), "encoder": "stgcn"},
+    "one of the strong kinds": {"strong": ("mask|edges|adain",), "encoder": "stgcn"},
     "four branches": {"branches": 4, "strong": ("adain", "mask")},
     "disordered": {"order": (2, 0, 1)},
     "merged": {"branches": 1, "merge": (3,)},
@@ -41,10 +41,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("precision", ["32", "bf16-mixed"])
+@pytest.mark.parametrize(("precision", "encoder"), [("32", "tcn"), ("bf16-mixed", "stgcn")], ids=["32", "bf16-mixed"])
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
-def test_a_setting_trains_two_epochs(tmp_path: Path, settings: dict[str, Any], precision: Any) -> None:
-    config = replace(TINY, epochs=2, frames=8, knn_every=0, precision=precision, **settings)
+def test_a_setting_trains_two_epochs(tmp_path: Path, settings: dict[str, Any], precision: Any, encoder: Any) -> None:
+    given = {"encoder": encoder, **settings}
+    config = replace(TINY, epochs=2, frames=8, knn_every=0, precision=precision, **given)
     run = train(tmp_path / "run", config, clips(16))
     rows = run.metrics()
     assert len(rows) == 2

@@ -22,9 +22,11 @@ from hiclr.datasets import RELEASED, RELEASED_CODE, Preprocess, SkeletonSet, ope
 from hiclr.datasets.wording import duration
 from hiclr.errors import InputError
 from hiclr.pretraining import PRESETS, PretrainConfig
+from tests.faults.processes import hiclr as hiclr_forked
+from tests.faults.processes import threads
 
 QUICK = ("--epochs", "2", "--batch-size", "8", "--frames", "12", "--channels", "8", "--features", "8",
-         "--projection", "8", "--device", "cpu")  # fmt: skip
+         "--projection", "8", "--least-steps", "4", "--device", "cpu")  # fmt: skip
 
 
 def command(*args: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -184,7 +186,7 @@ def test_other_data_on_the_same_run_are_refused(run: Path, data: Path):
     one_message(inside("pretrain", "--data", other, "--out", run, *QUICK), "24 -> 32")
 
 
-LONG = (*QUICK, "--epochs", "30", "--knn-every", "0")
+LONG = (*QUICK, "--epochs", "12", "--knn-every", "0")
 
 
 def rows(run: Path) -> list[dict[str, Any]]:
@@ -196,7 +198,7 @@ def rows(run: Path) -> list[dict[str, Any]]:
 def whole(data: Path) -> list[dict[str, Any]]:
     """The metrics of a run that nobody interrupted."""
     run = data.parent / "whole"
-    assert command("pretrain", "--data", data, "--out", run, *LONG).returncode == 0
+    assert hiclr_forked("pretrain", "--data", data, "--out", run, *LONG, hook=threads, given=(1,)).wait().code == 0
     return rows(run)
 
 
@@ -213,12 +215,12 @@ def test_an_interrupted_run_goes_on_to_the_same_end(
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert "of 30 epochs are saved" in said
+    assert "of 12 epochs are saved" in said
     assert "Traceback" not in said
-    done = command("pretrain", "--data", data, "--out", run, *LONG)
-    assert done.returncode == 0, done.stderr
-    assert "Going on" in done.stderr
-    assert len(whole) == 30
+    done = hiclr_forked("pretrain", "--data", data, "--out", run, *LONG, hook=threads, given=(1,)).wait()
+    assert done.code == 0, done.err
+    assert "Going on" in done.err
+    assert len(whole) == 12
     assert rows(run) == whole
 
 

@@ -23,11 +23,11 @@ from hiclr.pretraining.epoch import Epoch
 from hiclr.pretraining.training import Training
 from hiclr.runs import load_run
 from hiclr.skeleton import BANDAI_21, NTU_25, Layout
-from tests.test_pretraining import TINY, clips, rows, train, weights
+from tests.test_pretraining import TINY_STGCN, clips, rows, train, weights
 
 SHAPE = (6, 3, 8, 25, 2)
-EDGES = replace(TINY, strong=("edges",))
-FAST = replace(TINY, views="paper", epochs=2, channels=4, frames=8, knn_every=0)
+EDGES = replace(TINY_STGCN, strong=("edges",))
+FAST = replace(TINY_STGCN, views="paper", epochs=2, channels=4, frames=8, knn_every=0)
 
 
 def seeded(seed: int = 0) -> Generator:
@@ -281,7 +281,7 @@ def test_views_in_one_pass_carry_zeros_where_nothing_happens_inside():
 
 def test_the_release_drops_no_edge_in_its_graph_network_and_learns_its_mask():
     def strong(**more: Any) -> Any:
-        return views_of(replace(TINY, views="released", strong=("edges+mask",), **more), NTU_25).sets[2]
+        return views_of(replace(TINY_STGCN, views="released", strong=("edges+mask",), **more), NTU_25).sets[2]
 
     edges, mask = strong()
     assert edges == DropAddEdges(0.0, 0.0, per_clip=False)
@@ -292,7 +292,7 @@ def test_the_release_drops_no_edge_in_its_graph_network_and_learns_its_mask():
     )
     network, x = encoder(STGCN), positions()
     torch.testing.assert_close(network(x, inside=drawn(op=edges)), network(x), rtol=1e-5, atol=1e-6)
-    learned = views_of(replace(TINY, views="paper", learn_mask=True), NTU_25).sets[2]
+    learned = views_of(replace(TINY_STGCN, views="paper", learn_mask=True), NTU_25).sets[2]
     assert learned == (JointMask(learned=True),)
 
 
@@ -340,7 +340,7 @@ def test_two_ranks_tell_their_networks_what_one_would(strong: tuple[str, ...]):
 
 
 def test_the_gradient_of_the_mask_value_is_that_of_a_finite_difference():
-    config = replace(TINY, views="released", projection=6)
+    config = replace(TINY_STGCN, views="released", projection=6)
     model = build_model(config, NTU_25).double().eval()
     views, x = views_of(config, NTU_25), torch.randn(SHAPE, generator=seeded()).double()
     x, inside = views.make_view(2, x, views.draw_view(2, SHAPE, seeded()))
@@ -384,7 +384,7 @@ def test_the_value_of_a_view_that_only_teaches_has_a_gradient_of_0_for_several_p
 
 @pytest.mark.parametrize("change", [{"views": "paper"}, {"views": "released", "branches": 2}])
 def test_a_mask_value_that_nobody_uses_is_not_there(change: dict[str, Any]):
-    model = build_model(replace(TINY, **change), NTU_25)
+    model = build_model(replace(TINY_STGCN, **change), NTU_25)
     assert "mask_value" not in model.state_dict()
     before = len(list(model.learning_parameters()))
     model.learn_mask()

@@ -191,7 +191,7 @@ def test_all_five_run_on_a_set_of_ones_own(tiny: Path, tmp_path: Path):
 
 
 def test_clips_without_a_test_part_are_trained_on_and_not_evaluated(tmp_path: Path):
-    clips = synthetic(subjects=4, cameras=1, frames=32)
+    clips = synthetic(subjects=2, cameras=1, frames=32)
     save_set(replace(clips, protocols={}), tmp_path / "mine.npz")
     done = execute(DATA=str(tmp_path / "mine.npz"), OUT=str(tmp_path / "run"), EPOCHS="1")
     assert done.returncode == 0, done.stderr

@@ -24,7 +24,7 @@ from hiclr.pretraining.methods import growing
 from hiclr.pretraining.ranks import Ranks, synchronise
 from hiclr.runs import Run, load_run, pick_device
 from tests.faults.processes import Done, start
-from tests.test_pretraining import TINY, assert_equal, clips, rows, train, weights
+from tests.test_pretraining import TINY, TINY_STGCN, assert_equal, clips, rows, train, weights
 
 HERE = Path(__file__).parent.parent
 
@@ -108,7 +108,7 @@ def in_64_bit() -> None:
 
 def test_two_processes_equal_one_for_st_gcn_too(tmp_path: Path) -> None:
     config = replace(
-        TINY, epochs=7, frames=8, channels=4, sync_norm=True, optimiser="sgd", lr=0.01, queue_size=16, knn_every=0
+        TINY_STGCN, epochs=7, frames=8, channels=4, sync_norm=True, optimiser="sgd", lr=0.01, queue_size=16, knn_every=0
     )
     for ranks in (1, 2):
         launch(tmp_path / str(ranks), config, 99, in_64_bit, ranks=ranks)
