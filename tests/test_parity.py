@@ -13,7 +13,7 @@ import torch
 from released_arithmetic import write_reference
 
 from hiclr.errors import InputError
-from hiclr.parity import Row, compare, main, relative_error
+from hiclr.parity import Reference, Row, compare, main, relative_error
 
 
 @pytest.fixture(scope="module")
@@ -54,17 +54,19 @@ def test_any_folder_of_honest_numbers_passes(tmp_path: Path, seed: int) -> None:
 
 
 @pytest.mark.parametrize("file", ["st_gcn.npz", "dsta.npz", "hiclr_loss.npz", "augment.npz", "streams.npz"])
-def test_one_changed_number_in_any_array_is_seen(folder: Path, tmp_path: Path, file: str) -> None:
-    with np.load(folder / file) as arrays:
-        keys = arrays.files
+def test_one_changed_number_in_any_array_is_seen(folder: Path, monkeypatch: pytest.MonkeyPatch, file: str) -> None:
+    """Of arrays that are held: to write and read hundreds of files of hundreds of arrays takes half a minute."""
+    with np.load(folder / file) as kept:
+        arrays = {key: kept[key] for key in kept.files}
+    monkeypatch.setattr(Reference, "__init__", lambda self, _, name: vars(self).update(name=name, arrays=arrays))
+    assert not differs(folder, file)
     unseen = []
-    for key in keys:
-
-        def change(arrays: dict[str, Any], key: str = key) -> None:
-            arrays[key][(0,) * arrays[key].ndim] += 1
-
-        if not differs(edited(folder, tmp_path / "changed", file, change), file):
+    for key, whole in list(arrays.items()):
+        arrays[key] = whole.copy()
+        arrays[key][(0,) * whole.ndim] += 1
+        if not differs(folder, file):
             unseen.append(key)
+        arrays[key] = whole
     assert unseen == []
 
 
