@@ -1,7 +1,6 @@
 """Evaluation: numbers worked by hand, ties, leaks, floors, and what the report says."""
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,8 +45,9 @@ from hiclr.evaluation import (
 from hiclr.evaluation import knn as knn_module
 from hiclr.features import extract, features, load_encoder, load_projection, random_encoder, weights_digest
 from hiclr.pretraining import PRESETS, PretrainConfig, prepare_run, pretrain
-from hiclr.runs import Run, load_run
+from hiclr.runs import Run
 from hiclr.skeleton import NTU_25, Layout
+from tests.test_pretraining import copied
 
 Rng = np.random.Generator
 
@@ -419,19 +419,33 @@ def swinging(count: int = 60, classes: int = 3, **more: Any) -> SkeletonSet:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Only copied: what is measured is kept in a run's folder, and would stay in the answers of later tests."""
     train, _ = swinging().split()
     run = prepare_run(tmp_path_factory.mktemp("evaluation") / "swing", TINY, train)
     list(pretrain(train, TINY, run))
     return run
 
 
+@pytest.fixture
+def run(trained: Run, tmp_path: Path) -> Run:
+    """A folder of the test's own, in which nothing has been measured."""
+    return copied(trained, tmp_path)
+
+
 @pytest.fixture(scope="module")
-def result(run: Run) -> dict[str, Any]:
-    return evaluate(run, swinging(), device="cpu")
+def measured(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, dict[str, Any]]:
+    run = copied(trained, tmp_path_factory.mktemp("measured"))
+    return run, evaluate(run, swinging(), device="cpu")
 
 
-def test_the_answer_has_the_names_that_others_read(result: dict[str, Any], run: Run):
+@pytest.fixture(scope="module")
+def result(measured: tuple[Run, dict[str, Any]]) -> dict[str, Any]:
+    return measured[1]
+
+
+def test_the_answer_has_the_names_that_others_read(measured: tuple[Run, dict[str, Any]]):
+    run, result = measured
     assert result["data"] == {"train": 42, "test": 18, "classes": 3}
     assert set(result["linear"]) == {"top1", "top5"}
     assert set(result["knn"]) == {"1", "5", "20"}
@@ -466,10 +480,8 @@ def test_the_order_of_clips_changes_nothing(result: dict[str, Any], run: Run):
 
 
 @pytest.mark.parametrize(("protocol", "other"), [("knn", "linear"), ("linear", "knn")])
-def test_one_protocol_gives_one_and_its_floors(run: Run, protocol: str, other: str, tmp_path: Path):
-    # A folder of its own: what was measured in the shared one before would stay in the answer.
-    copy = replace(run, path=shutil.copytree(run.path, tmp_path / "swing", ignore=shutil.ignore_patterns("results*")))
-    only = evaluate(copy, swinging(), protocols=[protocol], device="cpu")
+def test_one_protocol_gives_one_and_its_floors(run: Run, protocol: str, other: str):
+    only = evaluate(run, swinging(), protocols=[protocol], device="cpu")
     assert protocol in only and other not in only
     expected = {"linear": {"random_linear"}, "knn": {f"random_knn_{k}" for k in (1, 5, 20)}}[protocol]
     assert set(only["baseline"]) == {"raw_1nn"} | expected
@@ -676,8 +688,7 @@ def test_the_rate_and_the_temperature_do_not_depend_on_test_labels(
     y = clips.y.copy()
     y[test] = (y[test] + 1) % 3
     names = ["linear-sgd", "calibration"]
-    copied = load_run(shutil.copytree(acted.path, tmp_path / "copied"))
-    other = evaluate(copied, replace(clips, y=y), names, device="cpu")
+    other = evaluate(copied(acted, tmp_path), replace(clips, y=y), names, device="cpu")
     assert other["linear-sgd"]["rate"] == everything["linear-sgd"]["rate"]
     assert other["calibration"]["temperature"] == everything["calibration"]["temperature"]
     assert other["linear-sgd"]["top1"] != everything["linear-sgd"]["top1"]
@@ -738,15 +749,17 @@ def test_predictions_that_are_not_there_or_torn_are_a_sentence(tmp_path: Path):
         load_predictions(tmp_path / "torn.npz")
 
 
-def test_what_was_measured_before_keeps_its_rows_and_predictions(acted: Run, everything: dict[str, Any]):
-    clips = swinging(ids=ACTED)
-    again = evaluate(acted, clips, ["knn"], device="cpu")
+def test_what_was_measured_before_keeps_its_rows_and_predictions(
+    acted: Run, everything: dict[str, Any], tmp_path: Path
+):
+    clips, run = swinging(ids=ACTED), copied(acted, tmp_path)
+    again = evaluate(run, clips, ["knn"], device="cpu")
     for key in ("linear", "calibration", "linear-mamp"):
         assert again[key] == everything[key]
     assert again["statistics"].keys() == everything["statistics"].keys()
     assert again["intervals"].keys() == everything["intervals"].keys()
     assert len(again["rows"]) == len(everything["rows"])
-    assert "linear/top1" in load_predictions(acted.path / "predictions.npz").classes
+    assert "linear/top1" in load_predictions(run.path / "predictions.npz").classes
 
 
 def test_a_clip_has_the_same_features_alone_and_among_others(acted: Run):
@@ -773,8 +786,7 @@ def test_the_parts_are_disjoint_by_name_and_content(acted: Run, tmp_path: Path):
     assert not contents[0] & contents[1]
     x = clips.clips(slice(None)).numpy()
     x[test[0]] = x[train[0]]  # found where it is not so
-    copied = load_run(shutil.copytree(acted.path, tmp_path / "copied"))
-    found = evaluate(copied, replace(clips, x=x), ["knn"], device="cpu")["notes"]
+    found = evaluate(copied(acted, tmp_path), replace(clips, x=x), ["knn"], device="cpu")["notes"]
     assert any("1 test clips are equal to a training clip" in note for note in found)
 
 

@@ -21,6 +21,7 @@ from hiclr.pretraining import PRESETS, Stopped, build_networks, prepare_run, pre
 from hiclr.pretraining.process import StopFlag
 from hiclr.runs import Run
 from hiclr.skeleton import KINECT_20_SDK, NTU_25
+from tests.test_pretraining import copied
 
 TINY = replace(
     PRESETS["small"], epochs=1, batch_size=8, least_steps=1, frames=8, channels=8, features=8, projection=8,
@@ -42,16 +43,35 @@ def swinging(count: int = 60, classes: int = 3, **more: Any) -> SkeletonSet:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Only copied: what is trained further is kept in a run's folder, and later tests would find it."""
     train, _ = swinging().split()
     run = prepare_run(tmp_path_factory.mktemp("finetune") / "swing", TINY, train)
     list(pretrain(train, TINY, run))
     return run
 
 
+@pytest.fixture
+def run(trained: Run, tmp_path: Path) -> Run:
+    """A folder of the test's own, in which nothing has been tuned."""
+    return copied(trained, tmp_path)
+
+
 @pytest.fixture(scope="module")
-def result(run: Run) -> dict[str, Any]:
-    return fine_tune(run, swinging(), QUICK, seeds=(0, 1), device="cpu")
+def measured(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, dict[str, Any]]:
+    run = copied(trained, tmp_path_factory.mktemp("measured"))
+    return run, fine_tune(run, swinging(), QUICK, seeds=(0, 1), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def result(measured: tuple[Run, dict[str, Any]]) -> dict[str, Any]:
+    return measured[1]
+
+
+@pytest.fixture
+def tuned(measured: tuple[Run, dict[str, Any]], tmp_path: Path) -> Run:
+    """A folder of the test's own, in which `result` is kept."""
+    return copied(measured[0], tmp_path)
 
 
 def data() -> Supervised:
@@ -225,7 +245,7 @@ def test_half_precision_learns_as_well():
 # --- fine-tuning ------------------------------------------------------------------------------------------------------
 
 
-def test_the_answer_has_both_and_says_what_it_is(result: dict[str, Any], run: Run):
+def test_the_answer_has_both_and_says_what_it_is(result: dict[str, Any]):
     assert result["data"] == {"train": 42, "test": 18, "classes": 3}
     assert result["recipe"] == "own"
     assert result["settings"] == asdict(QUICK)
@@ -251,10 +271,10 @@ def test_pretrained_and_untrained_are_what_they_are_called(result: dict[str, Any
 
 
 def test_what_is_done_is_kept_and_the_next_call_goes_on(
-    run: Run, result: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    tuned: Run, result: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(Supervised, "fit", lambda *_: pytest.fail("trained again"))
-    assert fine_tune(run, swinging(), QUICK, seeds=(0, 1), device="cpu") == result
+    assert fine_tune(tuned, swinging(), QUICK, seeds=(0, 1), device="cpu") == result
     trained: list[FinetuneConfig] = []
 
     def stopped_at_the_second(self: Any, encoder: Any, labelled: Any, config: FinetuneConfig, bar: Any) -> Fit:
@@ -265,9 +285,9 @@ def test_what_is_done_is_kept_and_the_next_call_goes_on(
 
     monkeypatch.setattr(Supervised, "fit", stopped_at_the_second)
     with pytest.raises(Stopped):
-        fine_tune(run, swinging(), replace(QUICK, epochs=3), seeds=(0, 1), scratch=False, device="cpu")
+        fine_tune(tuned, swinging(), replace(QUICK, epochs=3), seeds=(0, 1), scratch=False, device="cpu")
     trained.append(QUICK)  # no third stop
-    after = fine_tune(run, swinging(), replace(QUICK, epochs=3), seeds=(0, 1), scratch=False, device="cpu")
+    after = fine_tune(tuned, swinging(), replace(QUICK, epochs=3), seeds=(0, 1), scratch=False, device="cpu")
     assert [config.seed for config in trained if config.epochs == 3] == [0, 1, 1]  # the first one was kept
     assert after["finetune"]["each"] == [50.0, 50.0]
     assert "scratch" not in after
@@ -279,10 +299,12 @@ FOREIGN = {"key": "other", **asdict(Fit(0.0, 0.0, 0.0, 2, 42, 0.0, (0,) * 18, (1
 @pytest.mark.parametrize(
     "damage", ["{", '{"key": "other"}', "[]", json.dumps(FOREIGN)], ids=("cut", "empty", "list", "foreign")
 )
-def test_a_damaged_or_foreign_file_is_done_again(run: Run, result: dict[str, Any], damage: str):
-    for path in (run.path / room.FOLDER).glob("*.json"):
+def test_a_damaged_or_foreign_file_is_done_again(tuned: Run, result: dict[str, Any], damage: str):
+    kept = list((tuned.path / room.FOLDER).glob("*.json"))
+    assert len(kept) == 4
+    for path in kept:
         path.write_text(damage, encoding="utf-8")
-    again = fine_tune(run, swinging(), QUICK, seeds=(0, 1), device="cpu")
+    again = fine_tune(tuned, swinging(), QUICK, seeds=(0, 1), device="cpu")
     assert again["finetune"]["each"] == result["finetune"]["each"]
 
 
@@ -369,14 +391,8 @@ def test_the_labelled_clips_are_those_of_the_draw(run: Run, monkeypatch: pytest.
         semi_supervised(run, swinging(), (0.2,), "moco", device="cpu")
 
 
-def test_a_full_folder_only_costs_the_memory(run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    folder = run.path / room.FOLDER
-    moved = folder.rename(tmp_path / "moved")
-    folder.write_text("in the way")
-    try:
-        found = fine_tune(run, swinging(), replace(QUICK, epochs=1), scratch=False, device="cpu")
-    finally:
-        folder.unlink()
-        moved.rename(folder)
+def test_a_full_folder_only_costs_the_memory(run: Run, caplog: pytest.LogCaptureFixture):
+    (run.path / room.FOLDER).write_text("in the way")
+    found = fine_tune(run, swinging(), replace(QUICK, epochs=1), scratch=False, device="cpu")
     assert found["finetune"]["clips"] == [42]
     assert "not kept for another time" in caplog.text

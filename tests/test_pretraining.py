@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -87,6 +88,11 @@ def train(folder: Path, config: PretrainConfig = TINY, data: SkeletonSet | None 
     run = prepare_run(folder, config, data)
     list(pretrain(data, config, run))
     return run
+
+
+def copied(run: Run, folder: Path) -> Run:
+    """The run once more, in a folder in there: what is measured of it is kept beside it, where later tests find it."""
+    return load_run(shutil.copytree(run.path, folder / run.path.name))
 
 
 def rows(run: Run) -> list[dict[str, Any]]:
