@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 import hiclr
-from hiclr.datasets import SkeletonSet, open_set
+from hiclr.datasets import SkeletonSet, open_set, stratified_sample
 from hiclr.datasets.doctor import diagnose_set
 from hiclr.datasets.wording import counted, duration
 from hiclr.errors import InputError
-from hiclr.evaluation import SEED_APART, FinetuneConfig, SpaceRow, stratified_sample
+from hiclr.evaluation import SEED_APART, FinetuneConfig, SpaceRow
 from hiclr.evaluation.finetune import choose_recipe
 from hiclr.evaluation.supervised import plan
 from hiclr.pretraining import PRESETS, PretrainConfig, prepare_run, pretrain
@@ -28,6 +28,7 @@ __all__ = ["CLIPS_SEEN", "Table", "Workbook", "doctor_page", "spaces_page"]
 
 CLIPS_SEEN = 120_000
 """Clips that a quick run trains on at most, repetitions counted: one to three minutes on 2 cores, for any set."""
+SNAPSHOTS = 10  # of a run, about: notebook 04 goes through them
 FULL = 4
 """How many times as long a full run of a small set is."""
 LOOKED_AT, LOOKS = 1000, 3
@@ -108,7 +109,8 @@ class Workbook:
         epochs = PRESETS[self.preset].epochs
         if self.preset == "small":
             epochs = min(max(CLIPS_SEEN // len(self.train()), 2), epochs) * (1 if self.quick else FULL)
-        return replace(PRESETS[self.preset], epochs=epochs if self.epochs is None else self.epochs, seed=self.seed)
+        epochs = epochs if self.epochs is None else self.epochs
+        return replace(PRESETS[self.preset], epochs=epochs, seed=self.seed, snapshots=max(epochs // SNAPSHOTS, 1))
 
     def run(self) -> Run:
         """The run of these settings: as it is when it is finished, else trained to its end first.

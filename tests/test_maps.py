@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hiclr.datasets import stratified_sample
 from hiclr.errors import InputError
 from hiclr.evaluation import (
     alignment,
@@ -15,7 +16,6 @@ from hiclr.evaluation import (
     over_runs,
     sample_note,
     silhouette,
-    stratified_sample,
     tsne_maps,
     uniformity,
 )

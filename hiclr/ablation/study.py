@@ -21,7 +21,7 @@ from hiclr.errors import InputError
 from hiclr.evaluation import results_path
 from hiclr.pretraining import PretrainConfig, check_trainable, describe
 from hiclr.runs import Row, load_run, write_atomically, write_json
-from hiclr.runs.differences import data_differences, differences
+from hiclr.runs.differences import CHANGE_NO_WEIGHT, data_differences, differences
 from hiclr.runs.writing import json_bytes, plain, read_json
 
 __all__ = ["MEASURES", "Study", "Trial", "read_study"]
@@ -33,7 +33,6 @@ MEASURES = {
 }
 """What is compared -> where `evaluate` has it."""
 _FLOORS = ("raw_1nn", "random_linear", "random_knn_1", "random_knn_20")
-_WHERE = ("device", "knn_every", "save_minutes")  # change no weight
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ class Study:
             return
         run = load_run(trial.folder)
         kept = trial.config.kept(run.config).to_dict()
-        changed = differences(plain(kept), plain(trial.config.to_dict()), _WHERE)
+        changed = differences(plain(kept), plain(trial.config.to_dict()), CHANGE_NO_WEIGHT)
         if not changed and run.data.get("fingerprint") != self.train.fingerprint:
             changed = data_differences(run.data, plain(describe(self.train)))
         if changed:

@@ -12,6 +12,7 @@ from hiclr.datasets.preprocessing import RELEASED, RELEASED_CODE, Preprocess, ce
 from hiclr.datasets.readers import FORMATS
 from hiclr.datasets.readers.tree import open_tree
 from hiclr.datasets.reading import FROM_ONE, check_no_set_inside
+from hiclr.datasets.sampling import stratified_sample
 from hiclr.datasets.saving import clear_leftovers, save_set
 from hiclr.datasets.scratch import half_made
 from hiclr.datasets.skipped import shortened
@@ -37,6 +38,7 @@ __all__ = [
     "report_text",
     "resample",
     "save_set",
+    "stratified_sample",
     "synthetic",
     "to_stream",
     "turn",

@@ -25,7 +25,7 @@ from hiclr.evaluation.knn import knn_accuracy, knn_predict, knn_predictions, knn
 from hiclr.evaluation.labels import RULES, Labelled, draw_labels
 from hiclr.evaluation.linear import class_scores, converged, linear_probe, rank_classes, top_k_accuracy
 from hiclr.evaluation.longer import LONGER, TRANSFER, how_long
-from hiclr.evaluation.maps import MAPPED, sample_note, stratified_sample, tsne_maps
+from hiclr.evaluation.maps import MAPPED, sample_note, tsne_maps
 from hiclr.evaluation.predictions import Predictions, compare, load_predictions
 from hiclr.evaluation.probes import ACTCLR, HICLR, MAMP, Probe, ProbeConfig, choose_rate, sgd_probe
 from hiclr.evaluation.protocols import DEFAULT, PROTOCOLS, Outcome, Part
@@ -51,6 +51,7 @@ from hiclr.evaluation.statistics import (
 from hiclr.evaluation.supervised import RECIPES, FinetuneConfig
 from hiclr.evaluation.taught import teach
 from hiclr.evaluation.text import expected_text, table
+from hiclr.evaluation.through import THROUGH, Through, through_training
 from hiclr.evaluation.transfer import JointMap, carry, map_joints, transfer_to
 
 __all__ = [
@@ -69,6 +70,7 @@ __all__ = [
     "RECIPES",
     "RULES",
     "SEED_APART",
+    "THROUGH",
     "TRANSFER",
     "Branches",
     "Corruption",
@@ -92,6 +94,7 @@ __all__ = [
     "Scores",
     "Seen",
     "SpaceRow",
+    "Through",
     "adaptive_reliability",
     "alignment",
     "benchmark_of",
@@ -169,11 +172,11 @@ __all__ = [
     "sgd_probe",
     "silhouette",
     "spectrum_change",
-    "stratified_sample",
     "swap_sides",
     "sweep",
     "table",
     "teach",
+    "through_training",
     "top_k_accuracy",
     "transfer_to",
     "tsne",

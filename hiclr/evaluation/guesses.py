@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from hiclr.datasets import SkeletonSet
 from hiclr.datasets.base import Ids
+from hiclr.datasets.sampling import stratified_sample
 from hiclr.datasets.wording import counted
 from hiclr.errors import InputError
 from hiclr.evaluation.knn import knn_votes
-from hiclr.evaluation.maps import stratified_sample
 from hiclr.evaluation.predictions import load_predictions
 from hiclr.evaluation.report import predictions_path
 from hiclr.features import CLEAN, features

@@ -19,7 +19,7 @@ from hiclr.evaluation.taught import teach
 from hiclr.features import CLEAN, check_clips, extract, features, load_model, random_encoder, view_names
 from hiclr.pretraining import PretrainConfig
 from hiclr.runs import Exported, Run
-from hiclr.runs.differences import differences
+from hiclr.runs.differences import CHANGE_NO_WEIGHT, differences
 
 __all__ = [
     "KEY",
@@ -41,7 +41,7 @@ NUMBERS = ("purity", "NMI", "ARI", "alignment", "uniformity", "effective rank")
 """What every row has, in this order, after the silhouettes."""
 
 SEEDS_UNTRAINED = 3
-SEED_APART = ("seed", "device", "knn_every", "save_minutes")
+SEED_APART = ("seed", *CHANGE_NO_WEIGHT)
 """The settings that runs of several seeds may differ in: the seed, and what changes no weight."""
 
 _log = logging.getLogger(__name__)

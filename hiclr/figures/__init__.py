@@ -11,7 +11,18 @@ try:
 except ImportError as error:
     raise ImportError('Figures need matplotlib. Install it with: pip install "hiclr[notebooks]"') from error
 
-from hiclr.figures import ablation, curves, embeddings, evaluation, overview, robustness, skeletons, strength, style
+from hiclr.figures import (
+    ablation,
+    curves,
+    embeddings,
+    evaluation,
+    overview,
+    robustness,
+    skeletons,
+    strength,
+    style,
+    through,
+)
 from hiclr.figures.style import Figure, class_colour, class_colours
 
 __all__ = [
@@ -27,4 +38,5 @@ __all__ = [
     "skeletons",
     "strength",
     "style",
+    "through",
 ]

@@ -143,13 +143,13 @@ def changed_panels(
         raise InputError("There is no map to draw: give name -> (N, 2).")
     settings = next((value for value in maps.values() if isinstance(value, Embedding)), None)
     perplexity, seed = (None, None) if settings is None else (settings.perplexity, settings.seed)
-    handles, columns, below = _entries(y, classes)
+    handles, columns, below = class_entries(y, classes)
     side = (WIDTH - _LIST) / len(points)
     figure = new_figure(min(side, 4.6) + 0.63 + below, _title(title, synthetic, len(y), perplexity, seed))
     *drawn, words = figure.subplots(1, len(points) + 1, squeeze=False, width_ratios=[*[side] * len(points), _LIST])[0]
     order = _drawn(len(y))
     for axes, (name, xy) in zip(drawn, points.items(), strict=True):
-        _scatter(axes, xy[order], y[order])
+        scatter_classes(axes, xy[order], y[order])
         axes.set_title(label(name, 40), fontsize=9.5)
         for number, one in enumerate(changed[:_POINTED], start=1):
             _point_out(axes, xy, one.clip, one.near[name], str(number))
@@ -201,12 +201,12 @@ def _panels(
     columns = min(len(maps), 4)
     rows = -(-len(maps) // columns)
     side = min((WIDTH - 0.2) / columns, 4.6)
-    handles, entries, below = _entries(y, classes)
+    handles, entries, below = class_entries(y, classes)
     figure = new_figure(rows * (side + 0.28) + below + 0.35, title)
     grid = figure.subplots(rows, columns, squeeze=False)
     order = _drawn(len(y))
     for axes, name in zip(grid.flat, maps, strict=False):
-        _scatter(axes, maps[name][order], y[order])
+        scatter_classes(axes, maps[name][order], y[order])
         axes.set_title(label(name, 40), fontsize=9.5)
     for axes in grid.flat[len(maps) :]:
         axes.set_axis_off()
@@ -214,7 +214,7 @@ def _panels(
     return figure
 
 
-def _entries(y: NDArray[np.int64], classes: Sequence[str]) -> tuple[list[Line2D], int, float]:
+def class_entries(y: NDArray[np.int64], classes: Sequence[str]) -> tuple[list[Line2D], int, float]:
     """(entries of the legend, its columns, its height in inches)."""
     present = np.unique(y)
     named = present[:_NAMED]
@@ -236,7 +236,7 @@ def _dot(index: int, name: str) -> Line2D:
     return Line2D([], [], ls="none", marker=class_marker(index), color=class_colour(index), ms=6, label=name)
 
 
-def _scatter(axes: Any, xy: NDArray[np.float64], y: NDArray[np.int64]) -> None:
+def scatter_classes(axes: Any, xy: NDArray[np.float64], y: NDArray[np.int64]) -> None:
     size = float(np.clip(9000 / max(len(y), 1), 5, 26))
     for marker in dict.fromkeys(class_marker(int(c)) for c in np.unique(y)):
         mine = np.array([class_marker(int(c)) == marker for c in y], dtype=bool)

@@ -155,6 +155,9 @@ class PretrainConfig:
     """Fixes the initial weights, the order of the clips and every draw."""
     save_minutes: float = 5.0
     """Minutes between two checkpoints within a long epoch; each epoch ends with one."""
+    snapshots: int = 0
+    """Epochs between two snapshots of the features of 300 clips, kept in the run folder to look at training through
+    (up to 1 MB each); 0: none."""
     sync_norm: bool = False
     """Under torchrun: batch-norm statistics over all processes, not over each one's share of the batch."""
     joint_views: bool = False
@@ -214,7 +217,16 @@ class PretrainConfig:
             self._check(name, getattr(self, name) > 0, "above 0")
         for name in ("dropout", "warmup", "holdout", "hidden_end"):
             self._check(name, 0 <= getattr(self, name) < 1, "within [0, 1)")
-        for name in ("weight_decay", "knn_every", "save_minutes", "redundancy", "invariance", "variance", "covariance"):
+        for name in (
+            "weight_decay",
+            "knn_every",
+            "save_minutes",
+            "snapshots",
+            "redundancy",
+            "invariance",
+            "variance",
+            "covariance",
+        ):
             self._check(name, getattr(self, name) >= 0, "at least 0")
         for name in ("teacher_temperature", "student_temperature", "clip_gradient"):
             self._check(name, getattr(self, name) is None or getattr(self, name) > 0, "above 0, or None")

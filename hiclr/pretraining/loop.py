@@ -1,5 +1,6 @@
 """The loop: a row of metrics per epoch, everything saved before it is shown."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
@@ -11,10 +12,14 @@ from hiclr.pretraining.config import PretrainConfig
 from hiclr.pretraining.epoch import Epoch
 from hiclr.pretraining.faulty import NotFiniteError
 from hiclr.pretraining.process import Progress, StopFlag, Stopped
+from hiclr.pretraining.snapshots import take_snapshot
 from hiclr.pretraining.training import Training, how_to_go_on
 from hiclr.runs import Row, Run, launched_ranks, write_json
+from hiclr.runs.differences import CHANGE_NO_WEIGHT
 
 __all__ = ["pretrain"]
+
+_say = logging.getLogger(__name__)
 
 
 def pretrain(train: SkeletonSet, config: PretrainConfig, run: Run) -> Iterator[Row]:
@@ -55,6 +60,7 @@ def pretrain(train: SkeletonSet, config: PretrainConfig, run: Run) -> Iterator[R
             training.load(latest[0])
         elif first:
             run.save(training.state(), 0, later=training.optimiser_bytes())
+            _keep_snapshot(run, training, 0)
 
         def keep(epoch: Epoch) -> None:
             if first:
@@ -72,6 +78,7 @@ def pretrain(train: SkeletonSet, config: PretrainConfig, run: Run) -> Iterator[R
                     done += 1
                     if first:
                         run.append(row)
+                        _keep_snapshot(run, training, done)
                         run.save(training.state(), done)
                     stopped = training.ranks.any(stop.wanted)
                 yield row
@@ -80,9 +87,20 @@ def pretrain(train: SkeletonSet, config: PretrainConfig, run: Run) -> Iterator[R
                 epoch = training.begin(done, None)
 
 
+def _keep_snapshot(run: Run, training: Training, done: int) -> None:
+    """At the start, every so many epochs and at the end; before the checkpoint, so that a stop leaves none out."""
+    config = training.config
+    if not config.snapshots or (done % config.snapshots and done < config.epochs):
+        return
+    try:
+        run.keep(take_snapshot(training.model, training.source, training.train, done))
+    except InputError as error:  # a full disk stops the run at its checkpoint, not for a picture
+        _say.warning("Epoch %d: no snapshot is kept: %s", done, error)
+
+
 def _check_same(train: SkeletonSet, config: PretrainConfig, run: Run) -> None:
     kept = config.kept(run.config)
-    if replace(kept, device=config.device, knn_every=config.knn_every, save_minutes=config.save_minutes) != config:
+    if replace(kept, **{name: getattr(config, name) for name in CHANGE_NO_WEIGHT}) != config:
         raise InputError(
             f"{run.path} was opened with other settings. Open it with these: prepare_run(path, config, …)."
         )

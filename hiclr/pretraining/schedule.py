@@ -25,6 +25,7 @@ Purpose = Literal[
     "damage",
     "head",
     "holdout",
+    "snapshot",
 ]
 """What draws are for; each has its own."""
 

@@ -3,7 +3,10 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-__all__ = ["data_differences", "differences"]
+__all__ = ["CHANGE_NO_WEIGHT", "data_differences", "differences"]
+
+CHANGE_NO_WEIGHT = ("device", "knn_every", "save_minutes", "snapshots")
+"""Settings that may differ when a run goes on."""
 
 _LONG = 60  # characters of a value that a message shows
 

@@ -27,15 +27,15 @@ from filelock import FileLock
 from hiclr.errors import InputError
 from hiclr.runs import owner
 from hiclr.runs.checkpoints import SLOTS, Checkpoints
-from hiclr.runs.differences import data_differences, differences
+from hiclr.runs.differences import CHANGE_NO_WEIGHT, data_differences, differences
 from hiclr.runs.environment import environment
 from hiclr.runs.export import FORMAT, read_weights, write_export
 from hiclr.runs.rows import Row
+from hiclr.runs.snapshots import Snapshot, read_snapshots, write_snapshot
 from hiclr.runs.writing import json_bytes, plain, read_json, write_json
 
 __all__ = ["Exported", "Run", "load_run", "open_run", "watch"]
 
-_FREE = ("device", "knn_every", "save_minutes")  # settings that change no weight: they may differ when a run goes on
 _EXACT = ("torch", "numpy", "threads", "device", "machine", "ranks")  # other values: the same up to rounding only
 
 _say = logging.getLogger(__name__)
@@ -129,6 +129,15 @@ class Run:
     def latest(self) -> tuple[dict[str, Any], int] | None:
         """(state, epoch) of the newest checkpoint that is whole: `Checkpoints.latest`."""
         return self.checkpoints.latest()
+
+    def keep(self, snapshot: Snapshot) -> None:
+        """Write a snapshot, by the one process that may: `write_snapshot`."""
+        self._must_hold()
+        write_snapshot(self.path, snapshot)
+
+    def snapshots(self) -> list[Snapshot]:
+        """What the run keeps of its features through training, by epoch; none unless it was told to."""
+        return read_snapshots(self.path)
 
     @property
     def finished(self) -> bool:
@@ -300,7 +309,7 @@ def open_run(path: Path | str, config: Mapping[str, Any], data: Mapping[str, Any
     run = load_run(folder)
     if isinstance(run, Exported):
         run._must_hold()
-    changed = differences(run.config, settings, _FREE)
+    changed = differences(run.config, settings, CHANGE_NO_WEIGHT)
     if changed:
         raise InputError(
             f"{folder} holds a run with other settings: {'; '.join(changed)}. Use those, or choose a new run folder."

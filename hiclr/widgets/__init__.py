@@ -17,5 +17,6 @@ from hiclr.widgets.comparison import Comparison
 from hiclr.widgets.confusions import Confusions
 from hiclr.widgets.explorer import Explorer
 from hiclr.widgets.player import Player
+from hiclr.widgets.through import ThroughTraining
 
-__all__ = ["AugmentationBench", "Comparison", "Confusions", "Explorer", "Player"]
+__all__ = ["AugmentationBench", "Comparison", "Confusions", "Explorer", "Player", "ThroughTraining"]

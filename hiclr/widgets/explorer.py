@@ -183,6 +183,17 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
             raise InputError(f"panel must be in 0..{len(self._maps) - 1}, it is {panel}.")
         self.scatter.picked = {"index": int(index), "panel": int(panel), "n": self.picked["n"] + 1}
 
+    def place(self, maps: Mapping[str, Any], features: Mapping[str, NDArray[Any]] | None = None) -> None:
+        """Lay the clips out on other maps of the same names, made of these features; what is picked stays.
+
+        Raises:
+            InputError: other maps, or another number of clips.
+        """
+        known = _checked_features(features or {}, maps, len(self._labels))
+        self.scatter.place(maps)
+        self._maps, self._features, self._units = dict(maps), known, {}
+        self._point_out(self.picked["index"], self.picked["panel"])
+
     def feature(self, title: str, rows: Sequence[tuple[int, str]]) -> None:
         """List clips below the maps, each with a note; a click plays one.
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hiclr.datasets import stratified_sample
 from hiclr.errors import InputError
-from hiclr.evaluation import stratified_sample
 from hiclr.figures.camera import place_of
 from hiclr.widgets.player import pack
 from hiclr.widgets.standalone import held, linked

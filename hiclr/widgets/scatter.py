@@ -109,6 +109,20 @@ class Scatter(anywidget.AnyWidget):  # type: ignore[misc]
             revision=1,
         )
 
+    def place(self, maps: Mapping[str, Any]) -> None:
+        """Lay the same clips out anew, on as many maps of the same names; what is picked and selected stays.
+
+        Raises:
+            InputError: other maps, or another number of clips.
+        """
+        points = _points(maps, self.count)
+        if [label(name, 60) for name in maps] != list(self.titles):
+            raise InputError(f"The maps must be {', '.join(self.titles)}; they are {', '.join(maps)}.")
+        with self.hold_sync():  # one message, so that no half of it is drawn
+            self.xy = points.astype("<f4").tobytes()
+            self.density = b"".join(density(part).astype("<f4").tobytes() for part in points)
+            self.revision += 1
+
 
 def _points(maps: Mapping[str, Any], count: int) -> NDArray[np.float32]:
     """(P, N, 2) of maps given as arrays or as embeddings that hold their `points`."""
