@@ -40,8 +40,9 @@ $(READY): pyproject.toml constraints.txt
 run: setup
 	$(BIN)/python notebooks/execute.py
 
+# A file's tests run in one process, which makes what they share once, and in the order of the file wherever they run.
 test: setup lint browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .

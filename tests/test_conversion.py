@@ -32,7 +32,6 @@ from tests.faults.processes import hiclr, until
 from tests.test_ntu import alone, walk, write
 
 HOME = Path(__file__).parent.parent
-LONG = pytest.mark.xdist_group("long set")  # one process makes it, once
 MOST = 130  # MB that the long set, which takes 217, may cost in memory: three blocks take 86
 
 
@@ -207,7 +206,6 @@ def test_a_conversion_that_is_ended_goes_on_to_the_same_bytes(
     assert any("body 9 dropped as false" in dropped["what"] for dropped in report["dropped"])
 
 
-@LONG
 @pytest.mark.parametrize("target", ["again", "again.npz"])
 def test_a_set_that_was_killed_on_its_way_begins_anew_and_leaves_nothing(long_set: Path, tmp_path: Path, target: str):
     out = tmp_path / "here" / target
@@ -346,7 +344,6 @@ def long_set(long_source: Path) -> Path:
     return path
 
 
-@LONG
 @pytest.mark.parametrize("target", ["set", "set.npz"])
 def test_memory_does_not_grow_with_the_set(long_source: Path, tmp_path: Path, target: str):
     clips, grown = growth(long_source, tmp_path / target, workers=1)
@@ -356,7 +353,6 @@ def test_memory_does_not_grow_with_the_set(long_source: Path, tmp_path: Path, ta
     assert grown < MOST
 
 
-@LONG
 @pytest.mark.parametrize("target", ["again", "again.npz"])
 def test_a_set_is_converted_again_without_being_held(long_set: Path, tmp_path: Path, target: str):
     clips, grown = growth(long_set, tmp_path / target)
@@ -384,7 +380,6 @@ assert (train.clips([0, 149]).numpy() == clips.x[[0, 298]]).all()  # the file ha
 """
 
 
-@LONG
 def test_raw_files_are_opened_without_being_held(long_source: Path, tmp_path: Path):
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", OPENED, str(long_source)],
@@ -401,7 +396,6 @@ def test_raw_files_are_opened_without_being_held(long_source: Path, tmp_path: Pa
     assert int(grown) < MOST
 
 
-@LONG
 def test_raw_files_of_too_many_positions_are_to_be_prepared(
     long_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

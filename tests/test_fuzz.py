@@ -11,7 +11,6 @@ import pytest
 from fuzz import BROKEN, FORMATS, SECONDS, Bench, Outcome, Try, fuzz, make_try, table
 from samples import RAW, SAMPLES
 
-pytestmark = pytest.mark.xdist_group("fuzz")  # one bench for all: its processes take seconds to begin
 SIZE = 10_000_000  # bytes of a hostile file, about
 
 
