@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 from hiclr.datasets import SkeletonSet, convert, open_set, save_set
-from hiclr.datasets.rows import MappedRows
+from hiclr.datasets.rows import MappedRows, StoredRows
 from hiclr.datasets.saving import clear_leftovers
 from hiclr.datasets.scratch import Scratch
 from hiclr.errors import InputError
 from hiclr.skeleton import KINECT_20_SDK, Layout, match_layout
+from tests.faults.processes import Running, start, until
 from tests.test_conversion import content, entries
 
 HOME = Path(__file__).parent.parent
@@ -29,52 +30,54 @@ def numbered(value: float, clips: int = 6) -> SkeletonSet:
 
 # --- killed half way --------------------------------------------------------------------------------------------------
 
-# `half`: the second block of positions never comes. `swap`: the old set is away, the new one has not its name yet
-SAVE = """
-import sys, time
-import numpy as np
-from pathlib import Path
-from hiclr.datasets import SkeletonSet, save_set
-from hiclr.datasets.rows import StoredRows
 
-def stop():
+class Rows(StoredRows):
+    """Positions of which the second block never comes, where that is wanted."""
+
+    def __init__(self, count: int, whole: bool) -> None:
+        super().__init__((count, 3, 4, 25, 1))
+        self.whole = whole
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        if start and not self.whole:
+            wait_for_ever()
+        return np.zeros((stop - start, *self.shape[1:]), np.float32)
+
+
+def wait_for_ever() -> None:
     print("here", flush=True)
     time.sleep(600)
 
-class Rows(StoredRows):
-    def read(self, start, stop_at):
-        if start and sys.argv[2] == "half":
-            stop()
-        return np.zeros((stop_at - start, *self.shape[1:]), np.float32)
 
-def replace(self, target):
-    if self.name == "new":
-        stop()
-    return moved(self, target)
+def save_and_stop(target: Path, where: str) -> None:
+    """`half`: within the positions; `swap`: the old set is away, the new one has not its name yet."""
+    moved = Path.replace
 
-if sys.argv[2] == "swap":
-    moved, Path.replace = Path.replace, replace
-save_set(SkeletonSet.from_arrays(Rows((600, 3, 4, 25, 1)), np.zeros(600, int)), sys.argv[1])
-"""
+    def replace(self: Path, place: Path) -> Path:
+        if self.name == "new":
+            wait_for_ever()
+        return moved(self, place)
+
+    if where == "swap":
+        Path.replace = replace  # type: ignore[method-assign]
+    save_set(SkeletonSet.from_arrays(Rows(600, where == "swap"), np.zeros(600, int)), target)
 
 
 @contextmanager
-def stopped_while_saving(target: Path, where: str) -> Iterator[subprocess.Popen[str]]:
+def stopped_while_saving(target: Path, where: str) -> Iterator[Running]:
     """A process that is writing a set, has come so far and stays there."""
-    command = [sys.executable, "-c", SAVE, str(target), where]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HOME)}
-    with subprocess.Popen(command, cwd=HOME, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "here\n"
-            yield process
-        finally:
-            process.kill()
+    running = start(save_and_stop, target, where)
+    try:
+        until(lambda: running.files[0].read_text() == "here\n", running)
+        yield running
+    finally:
+        kill(running)
 
 
-def kill(process: subprocess.Popen[str]) -> None:
-    process.kill()
-    assert process.wait(timeout=60) == -signal.SIGKILL
+def kill(running: Running) -> None:
+    running.process.kill()
+    running.process.join(60)
+    assert running.process.exitcode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("name", ["set", "set.npz"])
