@@ -6,7 +6,6 @@ import math
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 from dataclasses import replace
@@ -46,6 +45,7 @@ from hiclr.pretraining.model import coordinate_scale, preprocess_of
 from hiclr.pretraining.process import StopFlag
 from hiclr.runs import Run, load_run
 from hiclr.skeleton import KINECT_20_MSR, NTU_25, Layout
+from tests.faults.processes import start
 
 TINY = replace(
     PRESETS["small"],
@@ -305,6 +305,12 @@ def test_same_seed_same_numbers_another_seed_others(tmp_path: Path):
     assert rows(one)[0]["loss"] != rows(other)[0]["loss"]
 
 
+def go_on(folder: Path, threads: int) -> None:
+    """In a process of its own: with the settings that the folder has."""
+    torch.set_num_threads(threads)
+    train(folder, run_config(load_run(folder)))
+
+
 @pytest.mark.parametrize(
     "config",
     [
@@ -319,14 +325,8 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path: Path, config: PretrainCo
     first = pretrain(data, config, prepare_run(tmp_path / "parts", config, data))
     next(first)
     first.close()
-    script = (
-        "import sys, torch; sys.path[:0] = [sys.argv[1]]; torch.set_num_threads(int(sys.argv[3]))\n"
-        "from test_pretraining import clips, train, PretrainConfig\n"
-        "from hiclr.runs import load_run\n"
-        "train(sys.argv[2], PretrainConfig.from_dict(load_run(sys.argv[2]).config))"
-    )
-    argv = [str(Path(__file__).parent), str(tmp_path / "parts"), str(torch.get_num_threads())]
-    subprocess.run([sys.executable, "-c", script, *argv], check=True, cwd=Path(__file__).parent.parent)
+    done = start(go_on, tmp_path / "parts", torch.get_num_threads()).wait()
+    assert done.code == 0, done.err
     parts = load_run(tmp_path / "parts")
     assert rows(parts) == rows(whole)
     assert_equal(weights(parts), weights(whole))

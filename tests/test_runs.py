@@ -5,9 +5,7 @@ import json
 import os
 import platform
 import shutil
-import subprocess
-import sys
-import textwrap
+import signal
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ import torch
 
 from hiclr.errors import InputError
 from hiclr.runs import Run, environment, load_run, open_run, write_json
+from tests.faults.processes import start, until
 
 CONFIG = {"epochs": 3, "lr": 0.1, "seed": 0, "device": "cpu", "lr_steps": (1, 2)}
 DATA = {
@@ -215,44 +214,46 @@ def test_a_write_that_fails_leaves_the_old_file(run: Run, monkeypatch: pytest.Mo
     assert not list(run.path.glob(".*.tmp"))
 
 
+def save_for_ever(folder: Path) -> None:
+    run = load_run(folder)
+    for epoch in range(1, 10**6):
+        run.save({"weight": torch.full((4, 3), float(epoch))}, epoch)
+        print(epoch, flush=True)
+
+
 def test_killed_while_saving_a_whole_checkpoint_is_there(run: Run):
-    script = textwrap.dedent(
-        """
-        import sys, torch
-        from hiclr.runs import load_run
-        run = load_run(sys.argv[1])
-        for epoch in range(1, 10**6):
-            run.save({"weight": torch.full((4, 3), float(epoch))}, epoch)
-            print(epoch, flush=True)
-        """
-    )
     for lines in (1, 4, 7):
-        process = subprocess.Popen([sys.executable, "-c", script, str(run.path)], stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        said = [int(process.stdout.readline()) for _ in range(lines)][-1]
-        process.kill()
-        said = max([said, *map(int, process.stdout.read().split())])
-        process.wait()
+        saving = start(save_for_ever, run.path)
+        until(lambda saving=saving, lines=lines: saving.files[0].read_text().count("\n") >= lines, saving)
+        saving.send(signal.SIGKILL)
+        done = saving.wait()
+        assert done.code == -signal.SIGKILL
+        said = int(done.out.split()[-1])
         assert said <= saved_epoch(run) <= said + 1
         for path in run.path.glob("checkpoint*"):
             path.unlink()
 
 
 def test_a_second_process_is_refused_with_the_first_ones_pid(run: Run):
-    script = "import sys; from hiclr.runs import load_run\nwith load_run(sys.argv[1]).locked(): print('in')"
     with run.locked():
-        second = subprocess.run([sys.executable, "-c", script, str(run.path)], capture_output=True, text=True)
-    assert second.returncode == 1
-    assert f"is being written by process {os.getpid()}" in second.stderr
-    after = subprocess.run([sys.executable, "-c", script, str(run.path)], capture_output=True, text=True)
-    assert after.stdout == "in\n"
+        second = start(lock_and_say, run.path).wait()
+    assert second.code == 1
+    assert f"is being written by process {os.getpid()}" in second.err
+    assert start(lock_and_say, run.path).wait().out == "in\n"
+
+
+def lock_and_say(folder: Path) -> None:
+    with load_run(folder).locked():
+        print("in")
+
+
+def lock_and_die(folder: Path) -> None:
+    with load_run(folder).locked():
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_killed_process_leaves_no_lock(run: Run):
-    script = (
-        "import os, sys; from hiclr.runs import load_run\nwith load_run(sys.argv[1]).locked(): os.kill(os.getpid(), 9)"
-    )
-    assert subprocess.run([sys.executable, "-c", script, str(run.path)]).returncode == -9
+    assert start(lock_and_die, run.path).wait().code == -signal.SIGKILL
     with run.locked():
         run.append({"epoch": 1})
 

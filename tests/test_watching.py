@@ -1,60 +1,66 @@
 """Looking on while a run is trained by another process: rows as they come, how far it is, and when it has ended."""
 
 import json
-import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 
 from hiclr.__main__ import main
+from hiclr.datasets import synthetic
 from hiclr.errors import InputError
+from hiclr.pretraining import PRESETS, prepare_run, pretrain, process
 from hiclr.pretraining.process import Progress
 from hiclr.runs import load_run, open_run, watch
+from tests.faults.processes import Running, start
 
 EPOCHS = 4
-TRAINING = """
-import sys
-import numpy as np
-from hiclr.datasets import synthetic
-from hiclr.pretraining import PRESETS, prepare_run, pretrain
-import dataclasses
-import hiclr.pretraining.process as process
 
-process._NOTED = 0.0
-train = synthetic().split()[0].subset(np.arange(24))
-config = dataclasses.replace(PRESETS["small"], epochs=4, channels=8, features=8, frames=8, batch_size=8,
-                             least_steps=3, queue_size=16, branches=1, device="cpu")
-run = prepare_run(sys.argv[1], config, train)
-print("ready", flush=True)
-for row in pretrain(train, config, run):
-    print(row["epoch"], flush=True)
-    sys.stdin.readline()  # until the one who looks on has seen this row
-"""
+
+def train_row_by_row(folder: Path, other: Connection) -> None:
+    """Train; after each row, wait until the one who looks on has seen it."""
+    process._NOTED = 0.0
+    train = synthetic().split()[0].subset(np.arange(24))
+    config = replace(
+        PRESETS["small"], epochs=EPOCHS, channels=8, features=8, frames=8, batch_size=8, least_steps=3, queue_size=16,
+        branches=1, device="cpu",
+    )  # fmt: skip
+    run = prepare_run(folder, config, train)
+    for row in pretrain(train, config, run):
+        other.send(row["epoch"])
+        other.recv()
+
+
+class Trained(NamedTuple):
+    """A run that a process of its own trains, which stays at the first row."""
+
+    folder: Path
+    child: Running
+    other: Connection
 
 
 @pytest.fixture
-def training(tmp_path: Path) -> Iterator[tuple[Path, subprocess.Popen]]:
-    folder = tmp_path / "run"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    child = subprocess.Popen(
-        [sys.executable, "-c", TRAINING, str(folder)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
-    )  # fmt: skip
-    assert child.stdout.readline() == "ready\n"
-    yield folder, child
-    child.kill()
-    child.wait()
+def training(tmp_path: Path) -> Iterator[Trained]:
+    ours, theirs = Pipe()
+    child = start(train_row_by_row, tmp_path / "run", theirs)
+    theirs.close()
+    assert ours.recv() == 1
+    yield Trained(tmp_path / "run", child, ours)
+    child.process.kill()
+    child.process.join()
 
 
-def test_rows_come_as_another_process_writes_them(training: tuple[Path, subprocess.Popen]):
-    folder, child = training
-    assert child.stdout.readline() == "1\n"
+def test_rows_come_as_another_process_writes_them(training: Trained):
+    folder, child, other = training
     assert load_run(folder).writer().startswith(f"process {child.pid} on ")
     under_way = load_run(folder).progress()
     assert under_way["epoch"] in (1, 2)
@@ -63,23 +69,19 @@ def test_rows_come_as_another_process_writes_them(training: tuple[Path, subproce
     counts = []
     for rows in watch(folder, seconds=0.02):
         counts.append(len(rows))
-        child.stdin.write("\n")
-        child.stdin.flush()
+        other.send("seen")
     assert counts == [1, 2, 3, 4]
-    child.stdin.write("\n")
-    child.stdin.close()
-    assert child.wait(60) == 0
+    assert child.wait(60).code == 0
     assert load_run(folder).writer() is None
     assert load_run(folder).progress() is None
 
 
-def test_a_killed_training_ends_the_watch(training: tuple[Path, subprocess.Popen], capsys: pytest.CaptureFixture[str]):
-    folder, child = training
-    assert child.stdout.readline() == "1\n"
+def test_a_killed_training_ends_the_watch(training: Trained, capsys: pytest.CaptureFixture[str]):
+    folder, child, _ = training
     looking = watch(folder, seconds=0.02)
     assert len(next(looking)) == 1
-    child.send_signal(signal.SIGKILL)
-    child.wait()
+    child.send(signal.SIGKILL)
+    assert child.wait().code == -signal.SIGKILL
     start = time.monotonic()
     assert list(looking) == []
     assert time.monotonic() - start < 30
@@ -89,11 +91,8 @@ def test_a_killed_training_ends_the_watch(training: tuple[Path, subprocess.Popen
     assert "1 of 4 epochs; nobody trains it now" in said.out
 
 
-def test_the_command_says_how_far_and_draws(
-    training: tuple[Path, subprocess.Popen], capsys: pytest.CaptureFixture[str]
-):
-    folder, child = training
-    assert child.stdout.readline() == "1\n"
+def test_the_command_says_how_far_and_draws(training: Trained, capsys: pytest.CaptureFixture[str]):
+    folder = training.folder
     assert main(["watch", str(folder), "--once", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["done"] == 1
