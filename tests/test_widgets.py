@@ -22,7 +22,7 @@ from torch import Generator, Tensor
 
 from hiclr import augmentations as ops
 from hiclr.augmentations import GrowingViews, paper_views
-from hiclr.datasets import SkeletonSet
+from hiclr.datasets import SkeletonSet, synthetic
 from hiclr.datasets.preprocessing import Preprocess
 from hiclr.errors import InputError
 from hiclr.figures.camera import Camera, place_of, to_pixels
@@ -1152,6 +1152,16 @@ def test_a_page_that_is_too_large_holds_fewer_clips_and_says_so(tmp_path: Path):
     with pytest.raises(InputError, match=r"\.html, \.svg or \.png"):
         shown.save(tmp_path / "x.gif")
     assert "<svg" in shown.save(tmp_path / "maps.svg").read_text(encoding="utf-8")
+
+
+def test_sixteen_bits_of_a_scale_are_finer_than_half_precision():
+    clips = synthetic(subjects=2, cameras=1, frames=16)
+    x = clips.clips([0, 31]).numpy()
+    packed = pack(list(x), clips.layout)
+    whole = np.frombuffer(packed.data, "<i2").reshape(packed.shape) * packed.scale  # (W, T, M, V, 3)
+    own = np.moveaxis(x, (0, 2, 4, 3, 1), (0, 1, 2, 3, 4))
+    half = np.abs(own.astype(np.float16) - own).max()
+    assert np.abs(whole - own).max() < 1e-4 < 10 * np.abs(whole - own).max() < half  # metres
 
 
 @pytest.mark.browser

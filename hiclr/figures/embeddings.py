@@ -27,6 +27,7 @@ from hiclr.figures.style import (
 __all__ = ["Changed", "changed_panels", "tsne_panels", "tsne_panels_by"]
 
 _DRAWN = 3000  # points of a panel; more would cover each other and fill the file
+_ROW = 5  # maps side by side, at most
 _NAMED = 60  # entries of a legend
 _POINTED = 6  # clips that are numbered in the maps
 _LIST = 2.5  # inches beside the maps in which they are listed
@@ -198,8 +199,8 @@ def _title(title: str, synthetic: bool, count: int, perplexity: float | None, se
 def _panels(
     maps: Mapping[str, NDArray[np.float64]], y: NDArray[np.int64], classes: Sequence[str], title: str
 ) -> Figure:
-    columns = min(len(maps), 4)
-    rows = -(-len(maps) // columns)
+    rows = -(-len(maps) // _ROW)
+    columns = -(-len(maps) // rows)  # six maps are two rows of three, not five and one
     side = min((WIDTH - 0.2) / columns, 4.6)
     handles, entries, below = class_entries(y, classes)
     figure = new_figure(rows * (side + 0.28) + below + 0.35, title)

@@ -45,7 +45,8 @@ class AimCLR(MomentumMethod):
         """(R, T, V, 3) one person per row -> (R, 2 D): the mean of the map, and of what is left of it."""
         whole: Tensor = self.encoder.feature_map(rows, inside)  # type: ignore[operator]
         left = attention_drop(whole, self.config.drop_threshold, total_over_ranks)
-        return torch.cat([whole.mean(dim=(2, 3)).float(), left.mean(dim=(2, 3))], dim=1)
+        places = whole.shape[2] * whole.shape[3]  # sums, for the reason given in `SkeletonEncoder.encode`
+        return torch.cat([whole.sum(dim=(2, 3)).float(), left.sum(dim=(2, 3))], dim=1) / places
 
     def forward(  # type: ignore[override]
         self, normal: Tensor, extreme: Tensor, inside: Sequence[Inside] = ({}, {})
