@@ -16,6 +16,7 @@ from typing import Any
 from hiclr.datasets import open_set
 from hiclr.evaluation import evaluate
 from hiclr.pretraining import PRESETS, prepare_run, pretrain
+from hiclr.runs import Run
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.json"
 NUMBERS = {
@@ -29,14 +30,21 @@ NUMBERS = {
 }
 
 
-def one(data: str, preset: str, seed: int, runs: Path) -> dict[str, Any]:
-    """One run to its end, evaluated on the test part of the set's first protocol; what it ran on and for how long."""
-    clips = open_set(data)
-    train, _ = clips.split()
+def trained(data: str, preset: str, seed: int, runs: Path) -> Run:
+    """The finished run of these settings on the train part of a set; trained first where there is none."""
+    train, _ = open_set(data).split()
     config = dataclasses.replace(PRESETS[preset], seed=seed)
     run = prepare_run(runs / f"{Path(data).stem}-{preset}-seed{seed}", config, train)
     for _ in pretrain(train, config, run):
         pass
+    return run
+
+
+def one(data: str, preset: str, seed: int, runs: Path) -> dict[str, Any]:
+    """One run to its end, evaluated on the test part of the set's first protocol; what it ran on and for how long."""
+    clips = open_set(data)
+    run = trained(data, preset, seed, runs)
+    train, config = clips.split()[0], PRESETS[preset]
     result = evaluate(run, clips)
     rows = run.metrics()
     steps = rows[-1]["step"] / rows[-1]["epoch"]

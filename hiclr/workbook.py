@@ -14,6 +14,7 @@ import numpy as np
 
 import hiclr
 from hiclr.datasets import SkeletonSet, open_set, stratified_sample
+from hiclr.datasets.base import Ids
 from hiclr.datasets.doctor import diagnose_set
 from hiclr.datasets.wording import counted, duration
 from hiclr.errors import InputError
@@ -118,11 +119,7 @@ class Workbook:
         Raises:
             InputError: the folder holds a run with other settings or other clips.
         """
-        run = prepare_run(self.folder, self.config(), self.train())
-        if not run.finished:
-            for _ in pretrain(self.train(), self.config(), run):
-                pass
-        return run
+        return _trained(self.folder, self.config(), self.train())
 
     def other_seeds(self) -> list[Run]:
         """Finished runs in the folders beside this one's that differ from it in their seed alone, by rising seed."""
@@ -152,24 +149,63 @@ class Workbook:
         batch, _, steps = plan(config, len(train))
         return train, replace(config, epochs=min(max(LABELS_SEEN // (batch * steps), 1), most) if self.quick else most)
 
-    def streams_take(self) -> str:
-        """How long the runs of the two other streams take, from the epochs of this one."""
-        epochs = [row["seconds"] for row in self.run().metrics() if row.get("seconds")]
-        each = float(np.median(epochs)) * self.config().epochs if epochs else 0.0
-        return f"streams: about {duration(max(2 * each, 1))} here (2 runs of {counted(self.config().epochs, 'epoch')})"
+    def few(self) -> SkeletonSet:
+        """What short runs are made and tried on: up to 1,000 clips of the train part, and of the test part."""
+        clips = self.clips()
+        parts = clips.split_indices() if clips.protocols else (np.arange(len(clips)),)
+        return clips.subset(np.sort(np.concatenate([_spread_out(at, LOOKED_AT) for at in parts])))
 
-    def streams(self) -> list[Run]:
-        """The runs of joints, bones and motion; those that are not there are trained, in `streams/` of the folder."""
-        runs = []
-        for stream in ("joint", "bone", "motion"):
-            own = self.config().stream == stream
-            config = self.config() if own else replace(self.config(), stream=stream)
-            run = prepare_run(self.folder if own else self.folder / "streams" / stream, config, self.train())
-            if not run.finished:
-                for _ in pretrain(self.train(), config, run):
-                    pass
-            runs.append(run)
-        return runs
+    def streams_take(self, short: bool = False) -> str:
+        """How long the runs take that `streams` is going to train, from epochs that were trained here before.
+
+        Args:
+            short: see `streams`.
+        """
+        others = (one for one in self._streams(short) if one[0] != self.folder)
+        missing = [config for place, config in others if not _finished(place)]
+        if not missing:
+            return "streams: the three runs are there; their probes take some seconds"
+        each = self._short_epoch() if short else _middle(self.run().metrics(), "seconds")
+        epochs = missing[0].epochs
+        kind = "short run" if short else "run"
+        return (
+            f"streams: about {duration(max(len(missing) * epochs * each, 1))} here "
+            f"({counted(len(missing), kind)} of {counted(epochs, 'epoch')})"
+        )
+
+    def streams(self, short: bool = False) -> list[Run]:
+        """The runs of joints, bones and motion; those that are not there are trained, in `streams/` of the folder.
+
+        Args:
+            short: runs like `first_look`'s instead, on the train part of `few` and in `first-look/` of the folder:
+                what fusion does, not what it can reach.
+        """
+        train = self._few_to_train() if short else self.train()
+        return [_trained(place, config, train) for place, config in self._streams(short)]
+
+    def _streams(self, short: bool) -> list[tuple[Path, PretrainConfig]]:
+        """(folder, settings) of each stream's run."""
+        folder, own = (self.folder / "first-look", self._short()) if short else (self.folder, self.config())
+        return [
+            (folder if own.stream == stream else folder / "streams" / stream, replace(own, stream=stream))
+            for stream in ("joint", "bone", "motion")
+        ]
+
+    def _short(self) -> PretrainConfig:
+        epochs = LOOKS if self.epochs is None else min(self.epochs, LOOKS)
+        return replace(PRESETS["small"], epochs=epochs, seed=self.seed)
+
+    def _few_to_train(self) -> SkeletonSet:
+        few = self.few()
+        return few.split()[0] if few.protocols else few
+
+    def _short_epoch(self) -> float:
+        """Seconds of an epoch of a short run: of one that was trained here, else from the pace of this run."""
+        folder, config = self.folder / "first-look", self._short()
+        if _finished(folder):
+            return _middle(load_run(folder).metrics(), "seconds")
+        pace = _middle(self.run().metrics(), "clips_per_s")
+        return max(len(self._few_to_train()), config.least_steps * config.batch_size) / pace if pace else 0.0
 
     def studies(self) -> list[Path]:
         """Folders of `hiclr ablate`, finished or not: those in data/runs of the project, and those it comes with."""
@@ -186,16 +222,7 @@ class Workbook:
             run = load_run(self.folder)
             if run.metrics():
                 return run
-        train = self.train()
-        some = np.unique(np.linspace(0, len(train) - 1, min(len(train), LOOKED_AT)).astype(np.int64))
-        train = train.subset(some)
-        epochs = LOOKS if self.epochs is None else min(self.epochs, LOOKS)
-        config = replace(PRESETS["small"], epochs=epochs, seed=self.seed)
-        run = prepare_run(self.folder / "first-look", config, train)
-        if not run.finished:
-            for _ in pretrain(train, config, run):
-                pass
-        return run
+        return _trained(self.folder / "first-look", self._short(), self._few_to_train())
 
     def save(self, figure: Any, name: str) -> Any:
         """Keep a figure as `figures/<name>.png` of the folder, and hand it back to be shown."""
@@ -203,6 +230,30 @@ class Workbook:
         place.mkdir(parents=True, exist_ok=True)
         figure.savefig(place / f"{name}.png", dpi=120)
         return figure
+
+
+def _trained(folder: Path, config: PretrainConfig, train: SkeletonSet) -> Run:
+    """The run in a folder, trained to its end where it is not."""
+    run = prepare_run(folder, config, train)
+    if not run.finished:
+        for _ in pretrain(train, config, run):
+            pass
+    return run
+
+
+def _finished(folder: Path) -> bool:
+    return (folder / "config.json").exists() and load_run(folder).finished
+
+
+def _middle(rows: Sequence[Mapping[str, Any]], key: str) -> float:
+    """Median over the epochs that have it; 0 where none has."""
+    values = [row[key] for row in rows if row.get(key)]
+    return float(np.median(values)) if values else 0.0
+
+
+def _spread_out(indices: Ids, most: int) -> Ids:
+    """At most so many of them, from first to last."""
+    return indices[np.unique(np.linspace(0, len(indices) - 1, min(len(indices), most)).astype(np.int64))]
 
 
 @cache

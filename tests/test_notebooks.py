@@ -290,6 +290,23 @@ def test_three_streams_have_a_folder_each(tiny: Path, tmp_path: Path, monkeypatc
         runs[0].append({"epoch": 1, "seconds": 90.0})
     assert "about 3 min here (2 runs of 1 epoch)" in book.streams_take()
 
+    # a short epoch is 20 steps of 64 of the 64 clips, at the pace that the run had: 3 of them at 640 clips/s
+    with runs[0].locked():
+        runs[0].append({"epoch": 2, "seconds": 2.0, "clips_per_s": 640.0})
+    assert "about 6 s here (3 short runs of 1 epoch)" in book.streams_take(short=True)
+    trained.clear()
+    book.streams(short=True)
+    assert trained == [(stream, Path("first-look") / rest) for stream, rest in wanted]
+
+
+def test_short_runs_are_tried_on_what_they_did_not_see(tiny: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("hiclr.workbook.LOOKED_AT", 10)
+    book = Workbook(str(tiny))
+    few, (train, test) = book.few(), book.clips().split()
+    assert [len(part) for part in few.split()] == [10, 10]
+    assert set(few.split()[0].names) <= set(train.names) and set(few.split()[1].names) <= set(test.names)
+    assert few.names[0] == book.clips().names[0] and few.split()[1].names[-1] == test.names[-1]
+
 
 def test_the_first_look_is_short_and_gives_way_to_the_run(tiny: Path, tmp_path: Path):
     book = Workbook(str(tiny), epochs=1, out=tmp_path / "run")

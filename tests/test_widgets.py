@@ -1158,7 +1158,7 @@ def test_sixteen_bits_of_a_scale_are_finer_than_half_precision():
     clips = synthetic(subjects=2, cameras=1, frames=16)
     x = clips.clips([0, 31]).numpy()
     packed = pack(list(x), clips.layout)
-    whole = np.frombuffer(packed.data, "<i2").reshape(packed.shape) * packed.scale  # (W, T, M, V, 3)
+    whole = np.frombuffer(packed.data, "<i2").reshape(*packed.shape, 3) * packed.scale  # (W, T, M, V, 3)
     own = np.moveaxis(x, (0, 2, 4, 3, 1), (0, 1, 2, 3, 4))
     half = np.abs(own.astype(np.float16) - own).max()
     assert np.abs(whole - own).max() < 1e-4 < 10 * np.abs(whole - own).max() < half  # metres

@@ -24,7 +24,7 @@ from hiclr.evaluation.holdout import Holdout, hold_out
 from hiclr.evaluation.knn import knn_accuracy, knn_predict, knn_predictions, knn_votes, nearest
 from hiclr.evaluation.labels import RULES, Labelled, draw_labels
 from hiclr.evaluation.linear import class_scores, converged, linear_probe, rank_classes, top_k_accuracy
-from hiclr.evaluation.longer import LONGER, TRANSFER, how_long
+from hiclr.evaluation.longer import LONGER, TRANSFER, how_long, roughly
 from hiclr.evaluation.maps import MAPPED, sample_note, tsne_maps
 from hiclr.evaluation.predictions import Predictions, compare, load_predictions
 from hiclr.evaluation.probes import ACTCLR, HICLR, MAMP, Probe, ProbeConfig, choose_rate, sgd_probe
@@ -167,6 +167,7 @@ __all__ = [
     "results_path",
     "retrieve",
     "robustness_text",
+    "roughly",
     "sample_note",
     "semi_supervised",
     "sgd_probe",

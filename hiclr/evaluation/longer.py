@@ -21,7 +21,7 @@ from hiclr.features import extract, load_encoder
 from hiclr.pretraining import PretrainConfig, layout_of, progress
 from hiclr.runs import Run, pick_device
 
-__all__ = ["LONGER", "TIMED", "TRANSFER", "Longer", "carried", "how_long", "seconds_a_clip"]
+__all__ = ["LONGER", "TIMED", "TRANSFER", "Longer", "carried", "how_long", "roughly", "seconds_a_clip"]
 
 TRANSFER = "transfer"
 """The protocol whose clips may have another layout than the run's."""
@@ -68,6 +68,48 @@ def how_long(name: str, run: Run, clips: SkeletonSet, split: str | None = None, 
     Raises:
         InputError: an unknown name, or no test part.
     """
+
+    def timed(clips: SkeletonSet, work: _Work) -> str:
+        train_at, test_at = clips.split_indices(split)
+        few, some = clips.subset(train_at[: 2 * TIMED]), clips.subset(test_at[:TIMED])
+        encoder, config = load_encoder(run), PretrainConfig.from_dict(run.config)
+        encode, train = seconds_a_clip(encoder, config, few, some, device, bool(work.trained))
+        seconds = work.encoded * encode + work.trained * train
+        return f"about {duration(max(seconds, 1))} on {pick_device(device).type}"
+
+    return _said(name, run, clips, split, timed)
+
+
+def roughly(name: str, run: Run, clips: SkeletonSet, split: str | None = None) -> str:
+    """The same without timing anything: from the pace at which the run was pretrained, where and whenever that was.
+
+    A clip costs a pass to encode and three to train on (forward, and a backward pass as long as two), so in
+    pretraining one for the key and three for the query of each branch.
+
+    Args:
+        name: out of `LONGER`.
+        run: the run.
+        clips: a set with a train and a test part.
+        split: the set's protocol; its first when left out.
+
+    Raises:
+        InputError: an unknown name, or no test part.
+    """
+    paces = [row["clips_per_s"] for row in run.metrics() if row.get("clips_per_s")]
+
+    def guessed(_: SkeletonSet, work: _Work) -> str:
+        if not paces:
+            return "not measured"
+        a_pass = 1 / (float(np.median(paces)) * (1 + 3 * PretrainConfig.from_dict(run.config).branches))
+        seconds = a_pass * (work.encoded + 3 * work.trained)
+        return f"not measured; roughly {duration(max(seconds, 1))} at the pace of this run's pretraining"
+
+    return _said(name, run, clips, split, guessed)
+
+
+def _said(
+    name: str, run: Run, clips: SkeletonSet, split: str | None, time_of: Callable[[SkeletonSet, _Work], str]
+) -> str:
     if name not in LONGER:
         raise InputError(f"There is no longer protocol {name!r}; there are: {', '.join(LONGER)}.")
     try:
@@ -75,12 +117,7 @@ def how_long(name: str, run: Run, clips: SkeletonSet, split: str | None = None, 
     except InputError as error:
         return f"{name}: not possible here. {error}"
     work = LONGER[name].work(clips, split)
-    train_at, test_at = clips.split_indices(split)
-    few, some = clips.subset(train_at[: 2 * TIMED]), clips.subset(test_at[:TIMED])
-    encoder, config = load_encoder(run), PretrainConfig.from_dict(run.config)
-    encode, train = seconds_a_clip(encoder, config, few, some, device, bool(work.trained))
-    seconds = work.encoded * encode + work.trained * train
-    return f"{name}: about {duration(max(seconds, 1))} on {pick_device(device).type} ({work.words})"
+    return f"{name}: {time_of(clips, work)} ({work.words})"
 
 
 def seconds_a_clip(
