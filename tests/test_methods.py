@@ -88,11 +88,13 @@ def test_settings_of_methods_at_fault_are_sentences(settings: dict[str, Any], wo
 # training
 
 
-@pytest.mark.parametrize("precision", ["32", "bf16-mixed"])
+@pytest.mark.parametrize(("precision", "encoder"), [("32", "tcn"), ("bf16-mixed", "stgcn")], ids=["32", "bf16-mixed"])
 @pytest.mark.parametrize("method", ["hiclr", "skeletonclr", *RIVALS])
-def test_every_method_trains_two_epochs_with_finite_numbers(tmp_path: Path, method: Any, precision: Any) -> None:
+def test_every_method_trains_two_epochs_with_finite_numbers(
+    tmp_path: Path, method: Any, precision: Any, encoder: Any
+) -> None:
     data = clips(persons=2)
-    config = replace(SMALL, encoder="stgcn", frames=8, channels=4, method=method, precision=precision, mining_epoch=1)
+    config = replace(SMALL, encoder=encoder, frames=8, channels=4, method=method, precision=precision, mining_epoch=1)
     run = train(tmp_path / "run", config, data)
     assert len(run.metrics()) == 2
     for row in run.metrics():
