@@ -17,6 +17,7 @@ from hiclr.datasets import SkeletonSet, save_set
 from hiclr.errors import InputError
 from hiclr.evaluation import Predictions, evaluate
 from hiclr.evaluation.published import expected
+from hiclr.evaluation.text import figure_name
 from hiclr.figures import evaluation as drawn
 from hiclr.pretraining import PRESETS, prepare_run, pretrain
 from hiclr.reporting import Evaluated, confused_table, latex, load_evaluated, markdown, page, tables
@@ -83,16 +84,18 @@ def test_the_tables_hold_the_results_floors_and_what_they_are_of(evaluated: list
     made = {table.title.split(":")[0].split(",")[0]: table for table in tables(evaluated)}
     first, second = (one.result for one in evaluated)
     rows = {row[0]: row[1:] for row in made["Results in %"].rows}
-    assert [cell.split()[0] for cell in rows["linear top1"]] == [f"{r['linear']['top1']:.2f}" for r in (first, second)]
-    assert rows["linear top1"][0].endswith("({:.1f} to {:.1f})".format(*first["intervals"]["linear"]["top1"]))
-    assert "linear top5" not in rows  # of three classes
+    assert [cell.split()[0] for cell in rows["linear, top-1"]] == [
+        f"{r['linear']['top1']:.2f}" for r in (first, second)
+    ]
+    assert rows["linear, top-1"][0].endswith("({:.1f} to {:.1f})".format(*first["intervals"]["linear"]["top1"]))
+    assert "linear, top-5" not in rows  # of three classes
     floors = {row[0]: row[1:] for row in made["Floors in %"].rows}
     assert floors["raw 1-NN"][0] == f"{first['baseline']['raw_1nn']:.2f}" and floors["chance, uniform"][0] == "33.33"
     what = {row[0]: row[1:] for row in made["What the numbers are of"].rows}
     assert what["seed"] == ["0", "1"] and what["test clips"] == ["12", "12"] and what["fingerprint"][0]
     both = [first["linear"]["top1"], second["linear"]["top1"]]
     spread = {row[0]: row[1] for row in made["Mean and standard deviation over 2 seeds"].rows}
-    assert spread["linear top1"] == f"{np.mean(both):.2f} ± {np.std(both, ddof=1):.2f}"
+    assert spread["linear, top-1"] == f"{np.mean(both):.2f} ± {np.std(both, ddof=1):.2f}"
     (test,) = made["Paired test of the linear probe"].rows
     assert float(test[1]) == pytest.approx(both[1] - both[0], abs=0.01)
 
@@ -174,7 +177,7 @@ def test_with_data_it_measures_first(runs: list[Run], tmp_path: Path, capsys: py
     out = tmp_path / "r.md"
     args = ["--data", str(tmp_path / "mine.npz"), "--protocol", "retrieval", "--device", "cpu"]
     assert main(["report", str(runs[1].path), *args, "--markdown", str(out)]) == 0
-    assert "retrieval mAP" in out.read_text() and "retrieval mAP" in capsys.readouterr().out
+    assert "retrieval, mAP" in out.read_text() and "retrieval, mAP" in capsys.readouterr().out
 
 
 def test_nothing_measured_yet_and_torn_files_are_sentences(runs: list[Run], tmp_path: Path):
@@ -189,6 +192,13 @@ def test_nothing_measured_yet_and_torn_files_are_sentences(runs: list[Run], tmp_
             load_evaluated(load_run(empty.path))
 
 
+def test_every_run_without_results_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    empty = [prepare_run(tmp_path / name, TINY, moving().split()[0]).path for name in ("first", "second")]
+    assert main(["report", *map(str, empty), "--markdown", str(tmp_path / "r.md")]) == 1
+    said = capsys.readouterr().err
+    assert all(f"{path} holds no results" in said for path in empty)
+
+
 def test_the_reliability_diagram_draws_each_bin_where_it_is():
     table = {"low": [0.4, 0.8], "high": [0.6, 1], "count": [3, 9], "confidence": [0.5, 0.9], "accuracy": [0.25, 1]}
     found: dict[str, Any] = {"reliability": table, "ece": 13.7, "reliability_after": table, "ece_after": 1.2}
@@ -200,3 +210,17 @@ def test_the_reliability_diagram_draws_each_bin_where_it_is():
     with pytest.raises(InputError, match="no reliability diagram"):
         drawn.reliability({})
     assert Image.open(io.BytesIO(figure.png())).width > 500
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        (("knn", "5"), "kNN, k = 5"),
+        (("linear", "top1"), "linear, top-1"),
+        (("linear-mamp", "top5"), "linear, MAMP's SGD, top-5"),
+        (("calibration", "aece_after"), "its adaptive ECE after that"),
+        (("retrieval", "recall@1"), "retrieval, recall@1"),
+    ],
+)
+def test_rows_have_names_that_can_be_read(row: tuple[str, str], name: str):
+    assert figure_name(*row) == name

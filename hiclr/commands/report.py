@@ -1,5 +1,6 @@
 """`report`: what runs came to, as one page or as tables for a paper."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from hiclr.datasets import open_set
 from hiclr.errors import InputError
 from hiclr.evaluation import evaluate
 from hiclr.reporting import Evaluated, latex, load_evaluated, markdown, page, tables
-from hiclr.runs import check_device, load_run, write_atomically
+from hiclr.runs import Run, check_device, load_run, write_atomically
 
 __all__ = ["Report"]
 
@@ -72,13 +73,27 @@ class Report:
     def _evaluated(self) -> list[Evaluated]:
         runs = [load_run(path) for path in self.runs]
         if self.data is None:
-            return [one for run in runs for one in load_evaluated(run, self.split)]
+            return _all_evaluated(runs, self.split)
         clips = open_set(str(self.data))
         protocols = protocol_names(self.protocol)
         for run in runs:
             evaluate(run, clips, protocols, self.split, self.device, tell)
         split = clips.protocol if self.split is None else self.split
         return [one for run in runs for one in load_evaluated(run, split)]
+
+
+def _all_evaluated(runs: Sequence[Run], split: str | None) -> list[Evaluated]:
+    """The results that are there; of several runs without, all are named at once."""
+    found: list[Evaluated] = []
+    missing: list[str] = []
+    for run in runs:
+        try:
+            found += load_evaluated(run, split)
+        except InputError as error:
+            missing.append(str(error))
+    if missing:
+        raise InputError("\n".join(missing))
+    return found
 
 
 def _page(evaluated: list[Evaluated]) -> str:

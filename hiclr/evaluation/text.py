@@ -6,11 +6,28 @@ from typing import Any
 from hiclr.evaluation.protocols import TOP
 from hiclr.evaluation.rows import interval
 
-__all__ = ["table"]
+__all__ = ["figure_name", "table"]
 
 _COLUMNS = {"linear top-1": ("linear", "top1"), "linear top-5": ("linear", "top5"),
             "kNN k=1": ("knn", "1"), "kNN k=20": ("knn", "20")}  # fmt: skip
 _WIDTH = 25
+_CALIBRATION = {
+    "ece": "ECE of the linear probe",
+    "aece": "adaptive ECE of the linear probe",
+    "ece_before": "ECE of a probe on part of train",
+    "aece_before": "adaptive ECE of that probe",
+    "ece_after": "its ECE after temperature scaling",
+    "aece_after": "its adaptive ECE after that",
+}
+_PROBES = {
+    "linear": "linear",
+    "linear-hiclr": "linear, HiCLR's SGD",
+    "linear-actclr": "linear, ActCLR's SGD",
+    "linear-mamp": "linear, MAMP's SGD",
+    "linear-sgd": "linear, SGD, chosen rate",
+    "knn": "kNN",
+    "knn-projection": "kNN on projections",
+}
 _UNTRAINED = {"linear top-1": "random_linear", "kNN k=1": "random_knn_1", "kNN k=20": "random_knn_20"}
 
 
@@ -59,6 +76,17 @@ def expected_text(found: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "", "Why ours may differ", *(f"- {reason}" for reason in found["reasons"])])
 
 
+def figure_name(protocol: str, measure: str) -> str:
+    """What a row of results is called where people read it: ("knn", "5") is "kNN, k = 5"."""
+    if protocol == "calibration":
+        return _CALIBRATION.get(measure, measure)
+    if measure.isdigit():
+        measure = f"k = {measure}"
+    elif measure.startswith("top") and measure[3:].isdigit():
+        measure = f"top-{measure[3:]}"
+    return f"{_PROBES.get(protocol, protocol)}, {measure}"
+
+
 def _further(result: Mapping[str, Any]) -> list[str]:
     """A line for each figure that has no column, and the intervals over people."""
     columns = set(_COLUMNS.values())
@@ -76,7 +104,7 @@ def _line(row: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     peeked = "" if best is None else (
         f"; best on test, as published code reports: {best:.2f} (epoch {result[row['protocol']]['best_epoch']})"
     )  # fmt: skip
-    return f"{row['protocol'] + ' ' + row['measure']:<30}{row['value']:>7.2f}{bounds}{peeked}"
+    return f"{figure_name(row['protocol'], row['measure']):<36}{row['value']:>7.2f}{bounds}{peeked}"
 
 
 def _over_subjects(result: Mapping[str, Any]) -> Iterator[tuple[str, list[float]]]:

@@ -8,13 +8,14 @@ import numpy as np
 from hiclr.errors import InputError
 from hiclr.evaluation import compare, confusion_counts, most_confused, over_seeds
 from hiclr.evaluation.protocols import TOP
+from hiclr.evaluation.text import figure_name
 from hiclr.reporting.results import Evaluated
 from hiclr.workbook import Table
 
 __all__ = ["confused_table", "expected_table", "figures_table", "floors_table", "latex", "markdown", "subjects_table",
            "tables"]  # fmt: skip
 
-_FLOORS = {"raw_1nn": "raw 1-NN", "random_linear": "random encoder, linear top1"}
+_FLOORS = {"raw_1nn": "raw 1-NN", "random_linear": "random encoder, linear, top-1"}
 _TESTED = "linear/top1"
 
 
@@ -74,7 +75,7 @@ def figures_table(evaluated: Sequence[Evaluated], only: str | None = None) -> Ta
             "" if row["interval"] is None else " ({:.1f} to {:.1f})".format(*row["interval"])
         )
 
-    rows = [[" ".join(key), *(cell(_row(one, key)) for one in evaluated)] for key in _measured(evaluated)
+    rows = [[figure_name(*key), *(cell(_row(one, key)) for one in evaluated)] for key in _measured(evaluated)
             if only in (None, key[0])]  # fmt: skip
     return Table("Results in %, with the 95 % interval over test clips", ["", *_names(evaluated)], rows)
 
@@ -86,7 +87,7 @@ def subjects_table(evaluated: Sequence[Evaluated]) -> Table:
         found = [_row(one, key) for one in evaluated]
         bounds = [None if row is None else row["over_subjects"] for row in found]
         if any(bounds):
-            rows.append([" ".join(key), *("-" if b is None else f"{b[0]:.1f} to {b[1]:.1f}" for b in bounds)])
+            rows.append([figure_name(*key), *("-" if b is None else f"{b[0]:.1f} to {b[1]:.1f}" for b in bounds)])
     return Table("The same, 95 % interval over whole subjects", ["", *_names(evaluated)], rows)
 
 
@@ -119,7 +120,7 @@ def _seeds(evaluated: Sequence[Evaluated]) -> Table | None:
         found = [row["value"] for row in (_row(one, key) for one in evaluated) if row is not None]
         if len(found) == len(evaluated):
             spread = over_seeds(found)
-            rows.append([" ".join(key), f"{spread.mean:.2f} ± {spread.sd:.2f}"])
+            rows.append([figure_name(*key), f"{spread.mean:.2f} ± {spread.sd:.2f}"])
     return Table(f"Mean and standard deviation over {len(evaluated)} seeds, in %", ["", "mean ± sd"], rows)
 
 
