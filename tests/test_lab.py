@@ -1,6 +1,7 @@
 """The widgets in a real JupyterLab, from the mouse to the kernel and back."""
 
 import json
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from browsing import CHECKSUM, chromium, strangers, until
 
 from benchmarks.lab import jupyter_lab, open_notebook
+from benchmarks.latency import WATCH
 
 for package in ("jupyterlab", "anywidget", "ipykernel"):
     pytest.importorskip(package, reason="the notebook packages are not installed")
@@ -34,6 +36,7 @@ HOSTILE = (
 )
 CLIPS = f"""
 import json
+import statistics
 from dataclasses import replace
 from hiclr.datasets import synthetic
 hostile = {HOSTILE!r}
@@ -153,6 +156,15 @@ def test_the_workbench_from_the_mouse_to_the_kernel_and_back(run: Any, tmp_path:
         "jupyterapp.shell.currentWidget.content.widgets[0].model.outputs.get(0).data['image/png'].length"
     )
     assert 1_000 < still < 300_000
+
+    # every slider says what it is, and each move is seen at once; benchmarks/latency.py measures on a quiet machine
+    names = page.locator(".noUi-handle").evaluate_all("(all) => all.map((one) => one.getAttribute('aria-label'))")
+    assert len(names) > 10 and all(names) and {"basic", "normal", "strong"} <= set(names)
+    page.evaluate(WATCH)
+    for count in range(1, 6):
+        handle.press("ArrowRight")
+        page.wait_for_function(f"window.took.length >= {count}")
+    assert statistics.median(page.evaluate("window.took")) < 2000  # milliseconds: other tests want the cores too
 
     # switches and streams
     pictures = [picture.evaluate(CHECKSUM)]

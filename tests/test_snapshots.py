@@ -95,13 +95,13 @@ def test_a_damaged_file_is_left_out_and_said(tmp_path: Path, caplog: pytest.LogC
     assert "epoch-00001.npz is damaged" in caplog.text
 
 
-def test_a_full_disk_costs_the_snapshot_and_not_the_run(clips: SkeletonSet, tmp_path: Path, caplog, monkeypatch):
-    def full(*_: object) -> None:
-        raise InputError("no room")
-
-    monkeypatch.setattr(Run, "keep", full)
-    assert trained(tmp_path / "run", clips, SHORT).finished
-    assert "no snapshot is kept: no room" in caplog.text
+def test_a_folder_that_takes_none_costs_the_snapshot_and_not_the_run(
+    clips: SkeletonSet, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    run = prepare_run(tmp_path / "run", SHORT, clips)
+    (run.path / "snapshots").write_text("in the way")
+    list(pretrain(clips, SHORT, run))
+    assert run.finished and "no snapshot is kept" in caplog.text
 
 
 def three(purities: tuple[bool, ...]) -> list[Snapshot]:
@@ -133,6 +133,13 @@ def test_numbers_are_those_of_each_epoch():
     assert found.numbers["clean"]["alignment"].tolist() == [0, 0]
     assert set(found.numbers["strong"]) == set(THROUGH)
     assert set(found.maps) == {"clean", "strong"} and found.maps["clean"][0].points.shape == (24, 2)
+
+
+def test_snapshots_of_other_clips_are_left_out_and_said(caplog: pytest.LogCaptureFixture):
+    first, *rest = three((False, True, True))
+    other = Snapshot(first.epoch, tuple(reversed(first.names)), first.features)
+    assert through_training([other, *rest], labelled()).measured == (1, 2)
+    assert "1 of 3 snapshots hold other clips" in caplog.text
 
 
 def test_what_does_not_fit_is_said(run: Run):

@@ -1,5 +1,6 @@
 """Maps and numbers of a few clips through training, from the snapshots of a run."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from hiclr.features import CLEAN
 from hiclr.runs import Snapshot
 
 __all__ = ["MAPPED_EPOCHS", "THROUGH", "Through", "through_training"]
+
+_say = logging.getLogger(__name__)
 
 MAPPED_EPOCHS = 12
 """Epochs that are mapped, at most: the first, the last, and some evenly between."""
@@ -75,6 +78,12 @@ def through_training(
     last = snapshots[-1]
     alike = [one for one in snapshots if one.names == last.names and set(one.features) == set(last.features)]
     rows = {name: row for row, name in enumerate(clips.names)}
+    if len(alike) < len(snapshots):
+        _say.warning(
+            "%d of %d snapshots hold other clips or branches than the last one, and are left out.",
+            len(snapshots) - len(alike),
+            len(snapshots),
+        )
     missing = [name for name in last.names if name not in rows]
     if missing:
         raise InputError(

@@ -34,7 +34,7 @@ def take_snapshot(model: Method, source: Source, train: SkeletonSet, epoch: int)
         epoch: epochs done.
     """
     chosen = stratified_sample(train.y, KEPT)
-    key, training = getattr(model, "key_encoder", None), model.training
+    key, modes = getattr(model, "key_encoder", None), {part: part.training for part in model.modules()}
     parts: dict[str, list[Tensor]] = {}
     model.eval()
     try:
@@ -51,6 +51,7 @@ def take_snapshot(model: Method, source: Source, train: SkeletonSet, epoch: int)
                 with source.autocast():
                     parts.setdefault(name, []).append(model.embed_view(encoder, x, inside).float().cpu())
     finally:
-        model.train(training)
+        for part, training in modes.items():
+            part.training = training
     features = {name: torch.cat(each).numpy().astype(np.float32) for name, each in parts.items()}
     return Snapshot(epoch, tuple(train.names[i] for i in chosen), features)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hiclr.errors import InputError
 from hiclr.runs.writing import write_atomically
 
 __all__ = ["Snapshot", "read_snapshots", "write_snapshot"]
@@ -48,7 +49,10 @@ def write_snapshot(run: Path, snapshot: Snapshot) -> Path:
         halves[name] = np.clip(x, -_MOST, _MOST).astype(np.float16)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, names=np.array(snapshot.names), epoch=np.array(snapshot.epoch), **halves)
-    path.parent.mkdir(exist_ok=True)
+    try:
+        path.parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path.parent} cannot be made ({error.strerror or error}).") from error
     write_atomically(path, buffer.getvalue())
     return path
 

@@ -22,6 +22,16 @@ export const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s
 
 export const mixed = (colour, percent, other) => `color-mix(in srgb, ${colour} ${percent}%, ${other})`;
 
+/** ipywidgets leave the handles of their sliders without a name; each gets that of its label, or of its switch. */
+export function nameSliders(host) {
+  for (const handle of host.querySelectorAll(".noUi-handle:not([aria-label])")) {
+    const slider = handle.closest(".widget-slider");
+    const beside = slider?.parentElement?.querySelector(".widget-checkbox");
+    const label = slider?.querySelector(".widget-label")?.textContent.trim() || beside?.textContent.trim();
+    if (label) handle.setAttribute("aria-label", label);
+  }
+}
+
 export class View {
   /** `keys` are the shortcuts of the canvas, as aria-keyshortcuts names them. */
   constructor(model, el, canvasClass, keys) {

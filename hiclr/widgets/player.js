@@ -3,7 +3,7 @@
 // The kernel sends positions once per update; the clock runs here, so playback needs no messages.
 // This file draws and nothing else: what is drawn was computed in Python.
 
-import { View, counted, element, mixed, numbers } from "./page.js";
+import { View, counted, element, mixed, nameSliders, numbers } from "./page.js";
 
 const SPEEDS = [0.1, 0.25, 0.5, 1, 2, 4];
 const HOME = { yaw: 0.45, pitch: 0.16, zoom: 1 };
@@ -360,6 +360,15 @@ class PlayerView extends View {
     this.listen();
     this.load();
     this.wake();
+    requestAnimationFrame(() => this.nameBeside()); // once it is in the page
+  }
+
+  /** The sliders that are shown with this player, also those that come later, are named for who cannot see them. */
+  nameBeside() {
+    const host = this.root.closest(".jp-OutputArea-output, .cell-output-ipywidget-background");
+    if (!host || this.closed) return;
+    nameSliders(host);
+    this.observe(new MutationObserver(() => nameSliders(host)), host, { childList: true, subtree: true });
   }
 
   listen() {

@@ -267,6 +267,9 @@ class Player(Pictured, anywidget.AnyWidget):  # type: ignore[misc]
     def save(self, path: Path | str) -> Path:
         """Write the clips as `.html` (plays anywhere), `.gif` (animated) or `.png` (the still picture).
 
+        No MP4 is written: none of the libraries that are needed anyway brings an encoder. `ffmpeg -i clips.gif
+        clips.mp4` makes one.
+
         Raises:
             InputError: another ending.
         """

@@ -88,7 +88,7 @@ def table(names: Sequence[str], rows: Sequence[Readout], classes: Sequence[str],
         note: a line below.
     """
     head = _HEAD + (_SEEN if rows[0].seen else ())
-    cell = "padding: 1px 8px; text-align: right; white-space: nowrap"
+    cell = "padding: 1px 6px; text-align: right"  # words may wrap: in a narrow cell the table must not be wider
     titles = "".join(
         f"<th scope='col' title='{html.escape(what, quote=True)}' style='{cell}; font-weight: 600; cursor: help'>{name}"
         f"{f' <small>{unit}</small>' if unit else ''}</th>"
