@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -196,7 +197,10 @@ def test_a_conversion_that_is_ended_goes_on_to_the_same_bytes(
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "parts").glob("*/*.segment")}
     assert 30 <= len(before) < 200
     report = convert(source, out, preprocess="released")
-    assert f"Went on: {2 * len(before)} of 400 clips had been read before" in report["notes"][0]
+    went_on = re.match(r"Went on: (\d+) of 400 clips had been read before", report["notes"][0])
+    assert went_on is not None
+    # two clips a segment; readers that outlive a killed process may still end the one that each has in hand
+    assert 0 <= int(went_on[1]) - 2 * len(before) <= 2 * 4
     assert content(out) == content(tmp_path / "whole" / target)
     assert entries(tmp_path / "parts") == [target]
     for key in ("clips", "protocols", "skipped", "dropped"):
