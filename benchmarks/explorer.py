@@ -47,7 +47,7 @@ WATCH = """() => {
 }"""
 
 
-def first_map(box: dict[str, float]) -> dict[str, float]:
+def first_map(box: Any) -> dict[str, float]:
     """Where the first of the maps is: five of them lie in one row, or in two where the cell is narrower."""
     rows = round(box["height"] / HEIGHT)
     return {**box, "width": box["width"] / math.ceil(MAPS / rows), "height": HEIGHT}
