@@ -72,14 +72,13 @@ class Report:
 
     def _evaluated(self) -> list[Evaluated]:
         runs = [load_run(path) for path in self.runs]
-        if self.data is None:
-            return _all_evaluated(runs, self.split)
-        clips = open_set(str(self.data))
-        protocols = protocol_names(self.protocol)
-        for run in runs:
-            evaluate(run, clips, protocols, self.split, self.device, tell)
-        split = clips.protocol if self.split is None else self.split
-        return [one for run in runs for one in load_evaluated(run, split)]
+        split = self.split
+        if self.data is not None:
+            clips = open_set(str(self.data))
+            for run in runs:
+                evaluate(run, clips, protocol_names(self.protocol), self.split, self.device, tell)
+            split = clips.protocol if self.split is None else self.split
+        return _all_evaluated(runs, split)
 
 
 def _all_evaluated(runs: Sequence[Run], split: str | None) -> list[Evaluated]:

@@ -25,7 +25,7 @@ from hiclr.evaluation.knn import knn_accuracy, knn_predict, knn_predictions, knn
 from hiclr.evaluation.labels import RULES, Labelled, draw_labels
 from hiclr.evaluation.linear import class_scores, converged, linear_probe, rank_classes, top_k_accuracy
 from hiclr.evaluation.longer import LONGER, TRANSFER, how_long, roughly
-from hiclr.evaluation.maps import MAPPED, sample_note, tsne_maps
+from hiclr.evaluation.maps import sample_note, tsne_maps
 from hiclr.evaluation.predictions import Predictions, compare, load_predictions
 from hiclr.evaluation.probes import ACTCLR, HICLR, MAMP, Probe, ProbeConfig, choose_rate, sgd_probe
 from hiclr.evaluation.protocols import DEFAULT, PROTOCOLS, Outcome, Part
@@ -63,7 +63,6 @@ __all__ = [
     "HICLR",
     "LONGER",
     "MAMP",
-    "MAPPED",
     "NOT_KEPT",
     "PROTOCOLS",
     "PUBLISHED",

@@ -17,10 +17,7 @@ from hiclr.evaluation.knn import check_finite
 from hiclr.pretraining.process import progress
 from hiclr.runs import write_atomically
 
-__all__ = ["MAPPED", "sample_note", "tsne_maps"]
-
-MAPPED = 20_000
-"""Clips of a map, at most: more take minutes and cover each other."""
+__all__ = ["sample_note", "tsne_maps"]
 
 _CODE = 1  # raised when the arithmetic below changes: what was kept is then made again
 

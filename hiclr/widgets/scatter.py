@@ -89,7 +89,6 @@ class Scatter(anywidget.AnyWidget):  # type: ignore[misc]
         if moves is not None and not set(moves) <= set(maps):
             raise InputError(f"moves must name two of the maps ({', '.join(maps)}); it is {moves}.")
         super().__init__(
-            xy=points.astype("<f4").tobytes(),
             labels=own.values.tobytes(),
             panels=len(points),
             count=count,
@@ -101,12 +100,12 @@ class Scatter(anywidget.AnyWidget):  # type: ignore[misc]
             colourings=[each.front() for each in colourings],
             codes=b"".join(each.values.tobytes() for each in colourings if each.words),
             measures=b"".join(each.values.astype("<f4").tobytes() for each in colourings if not each.words),
-            density=b"".join(density(part).astype("<f4").tobytes() for part in points),
             moves=[] if moves is None else [list(maps).index(name) for name in moves],
             caption=label(caption, 300),
             height=height,
             synthetic=synthetic,
             revision=1,
+            **_placed(points),
         )
 
     def place(self, maps: Mapping[str, Any]) -> None:
@@ -119,9 +118,17 @@ class Scatter(anywidget.AnyWidget):  # type: ignore[misc]
         if [label(name, 60) for name in maps] != list(self.titles):
             raise InputError(f"The maps must be {', '.join(self.titles)}; they are {', '.join(maps)}.")
         with self.hold_sync():  # one message, so that no half of it is drawn
-            self.xy = points.astype("<f4").tobytes()
-            self.density = b"".join(density(part).astype("<f4").tobytes() for part in points)
+            for name, value in _placed(points).items():
+                setattr(self, name, value)
             self.revision += 1
+
+
+def _placed(points: NDArray[np.float32]) -> dict[str, bytes]:
+    """What the browser is sent of (P, N, 2) points: where they lie, and how densely."""
+    return {
+        "xy": points.astype("<f4").tobytes(),
+        "density": b"".join(density(part).astype("<f4").tobytes() for part in points),
+    }
 
 
 def _points(maps: Mapping[str, Any], count: int) -> NDArray[np.float32]:
