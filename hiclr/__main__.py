@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 the input or the run is at fault (one message on stderr); 
 
 import argparse
 import contextlib
+import difflib
 import io
 import json
 import logging
@@ -14,7 +15,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, get_args
 
 import hiclr
 
@@ -97,7 +98,19 @@ def _parse(args: list[str]) -> Any:
         | Annotated[Export, tyro.conf.subcommand("export")]
         | Annotated[Import, tyro.conf.subcommand("import")]
     )
+    _check_command(args, [get_args(one)[1].name for one in get_args(commands)])
     return tyro.cli(commands, prog="hiclr", description=_ABOUT, args=args)
+
+
+def _check_command(args: Sequence[str], names: Sequence[str]) -> None:
+    """Of a slip in the command's name tyro would say only which commands have the flags that follow it."""
+    from hiclr.errors import InputError
+
+    if not args or args[0].startswith("-") or args[0] in names:
+        return
+    near = difflib.get_close_matches(args[0], names, n=1)
+    meant = f" Did you mean {near[0]}?" if near else ""
+    raise InputError(f"There is no command {args[0]!r}.{meant} There are: {', '.join(names)}.")
 
 
 def _speaks() -> bool:

@@ -107,6 +107,13 @@ def one_message(done: subprocess.CompletedProcess[str], *parts: str) -> None:
 # --- help and usage ---------------------------------------------------------------------------------------------------
 
 
+def test_a_slip_in_a_commands_name_is_answered_with_the_nearest():
+    done = inside("evalute", "run", "--data", "x")
+    assert done.returncode == 2
+    assert "no command 'evalute'. Did you mean evaluate? There are: prepare, doctor," in done.stderr
+    assert "Did you mean" not in inside("potato").stderr
+
+
 def test_the_version_is_the_packages():
     assert inside("--version").stdout == f"hiclr {hiclr.__version__}\n"
 

@@ -13,6 +13,7 @@ import torch
 
 from hiclr.errors import InputError
 from hiclr.runs import Run, environment, load_run, open_run, write_json
+from hiclr.runs.differences import differences
 from tests.faults.processes import start, until
 
 CONFIG = {"epochs": 3, "lr": 0.1, "seed": 0, "device": "cpu", "lr_steps": (1, 2)}
@@ -337,3 +338,13 @@ def test_files_of_a_run_may_be_read_by_whom_the_umask_lets(run: Run):
     finally:
         os.umask(before)
     assert (run.path / "shared.json").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_difference_is_never_told_with_the_same_words_on_both_sides():
+    words, others = [f"class number {i}" for i in range(9)], [f"action number {i}" for i in range(9)]
+    old, new = {"epochs": 3, "classes": words, "source": "a" * 99}, {"epochs": 4, "classes": others, "source": "a" * 98}
+    assert differences(old, new, free=()) == [
+        "epochs: 3 -> 4",
+        "classes: 9 entries, not the same ones",
+        f"source: {'a' * 60}…, not the same",
+    ]

@@ -293,16 +293,14 @@ class SkeletonSet(Dataset[tuple[Tensor, int]]):
             InputError: no such protocol, or one of its parts is empty.
         """
         name = self.protocol if protocol is None else protocol
-        if name is None:
+        if name is None or not self.protocols:
             raise InputError(
                 f"{self.source} has no train and test part. Give the test part as `test` (N,) bool, or as "
                 "`test_subjects`, `test_cameras`, `test_setups` or `test_styles`."
             )
         if name not in self.protocols:
-            known = ", ".join(self.protocols) or "none"
             raise InputError(
-                f"{self.source} has no protocol {name!r}; it has: {known}. Give the test part as "
-                "`test` (N,) bool, or as `test_subjects`, `test_cameras`, `test_setups` or `test_styles`."
+                f"{self.source} has no protocol {name!r}; it has: {', '.join(self.protocols)}. Take one of these."
             )
         test = np.asarray(self.protocols[name], dtype=bool)
         if test.all() or not test.any():

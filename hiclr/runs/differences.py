@@ -16,10 +16,17 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], free: Collection
     unset = "(not set)"
     keys = [*old, *(key for key in new if key not in old)]
     return [
-        f"{key}: {_short(old.get(key, unset))} -> {_short(new.get(key, unset))}"
+        f"{key}: {_change(old.get(key, unset), new.get(key, unset))}"
         for key in keys
         if key not in free and old.get(key, unset) != new.get(key, unset)
     ]
+
+
+def _change(old: Any, new: Any) -> str:
+    before, after = _short(old), _short(new)
+    if before != after:
+        return f"{before} -> {after}"
+    return f"{before}, not the same{'' if isinstance(old, str) else ' ones'}"
 
 
 def _short(value: Any) -> str:
