@@ -104,4 +104,4 @@ def _page(evaluated: list[Evaluated]) -> str:
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, text.encode("utf-8"))
+    write_atomically(path, text.encode("utf-8", "backslashreplace"))  # of a file name that is no UTF-8

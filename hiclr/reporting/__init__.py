@@ -1,14 +1,13 @@
 """What runs came to, for people who have no Python at hand: one page, or tables for a paper."""
 
 from hiclr.reporting.page import page
+from hiclr.reporting.paper import latex, markdown
 from hiclr.reporting.results import Evaluated, load_evaluated
 from hiclr.reporting.tables import (
     confused_table,
     expected_table,
     figures_table,
     floors_table,
-    latex,
-    markdown,
     subjects_table,
     tables,
 )

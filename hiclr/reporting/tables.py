@@ -1,4 +1,4 @@
-"""Results as tables: one column for each run, a row for each figure; as Markdown or LaTeX for a paper."""
+"""Results as tables: one column for each run, a row for each figure."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,8 +12,7 @@ from hiclr.evaluation.text import figure_name
 from hiclr.reporting.results import Evaluated
 from hiclr.workbook import Table
 
-__all__ = ["confused_table", "expected_table", "figures_table", "floors_table", "latex", "markdown", "subjects_table",
-           "tables"]  # fmt: skip
+__all__ = ["confused_table", "expected_table", "figures_table", "floors_table", "subjects_table", "tables"]
 
 _FLOORS = {"raw_1nn": "raw 1-NN", "random_linear": "random encoder, linear, top-1"}
 _TESTED = "linear/top1"
@@ -178,47 +177,3 @@ def expected_table(one: Evaluated) -> Table | None:
     ]  # fmt: skip
     columns = ("protocol", "stream", "", "published, %", "ours, %", "source")
     return Table(f"Expected against got: {found['title']}, {one.result['run']}", columns, rows)
-
-
-def _line(text: str) -> str:
-    """Text of a stranger's file as one line."""
-    return " ".join(str(text).split())
-
-
-def _cells(row: Sequence[Any]) -> list[str]:
-    return [_line(f"{value:.2f}" if isinstance(value, float) else value) for value in row]
-
-
-_MARKS = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]<>#|~"})
-
-
-def markdown(made: Sequence[Table]) -> str:
-    """Tables as Markdown; what could be read as markup is escaped."""
-    parts = []
-    for table in made:
-        rows = [list(table.columns), ["---"] * len(table.columns), *([c.translate(_MARKS) for c in _cells(row)]
-                for row in table.rows)]  # fmt: skip
-        rows[0] = [cell.translate(_MARKS) for cell in _cells(rows[0])]
-        lines = [f"| {' | '.join(row)} |" for row in rows]
-        parts.append("\n".join([f"**{_line(table.title).translate(_MARKS)}**", "", *lines]))
-    return "\n\n".join(parts) + "\n"
-
-
-_TEX = str.maketrans({
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"}, "\\": r"\textbackslash{}", "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}", "±": r"$\pm$", "·": r"$\cdot$", "<": r"$<$", ">": r"$>$", "|": r"$|$",
-})  # fmt: skip
-
-
-def latex(made: Sequence[Table]) -> str:
-    """Tables as LaTeX, for the package booktabs; every sign of TeX's own is escaped."""
-    parts = []
-    for table in made:
-        head, *body = ([cell.translate(_TEX) for cell in _cells(row)] for row in (table.columns, *table.rows))
-        lines = [f"{' & '.join(row)} \\\\" for row in body]
-        parts.append("\n".join([
-            r"\begin{table}", r"\centering", f"\\caption{{{_line(table.title).translate(_TEX)}}}",
-            f"\\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}", r"\toprule", f"{' & '.join(head)} \\\\", r"\midrule",
-            *lines, r"\bottomrule", r"\end{tabular}", r"\end{table}",
-        ]))  # fmt: skip
-    return "\n\n".join(parts) + "\n"
