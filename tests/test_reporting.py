@@ -90,6 +90,7 @@ def test_the_tables_hold_the_results_floors_and_what_they_are_of(evaluated: list
     assert rows["linear, top-1"][0].endswith("({:.1f} to {:.1f})".format(*first["intervals"]["linear"]["top1"]))
     assert "linear, top-5" not in rows  # of three classes
     floors = {row[0]: row[1:] for row in made["Floors in %"].rows}
+    assert list(floors)[:3] == ["raw 1-NN", "random encoder, linear, top-1", "random encoder, kNN, k = 1"]
     assert floors["raw 1-NN"][0] == f"{first['baseline']['raw_1nn']:.2f}" and floors["chance, uniform"][0] == "33.33"
     what = {row[0]: row[1:] for row in made["What the numbers are of"].rows}
     assert what["seed"] == ["0", "1"] and what["test clips"] == ["12", "12"] and what["fingerprint"][0]
@@ -221,6 +222,9 @@ def test_the_reliability_diagram_draws_each_bin_where_it_is():
         (("linear-mamp", "top5"), "linear, MAMP's SGD, top-5"),
         (("calibration", "aece_after"), "its adaptive ECE after that"),
         (("retrieval", "recall@1"), "retrieval, recall@1"),
+        (("baseline", "raw_1nn"), "raw 1-NN"),
+        (("baseline", "random_knn_20"), "random encoder, kNN, k = 20"),
+        (("chance", "uniform"), "chance, uniform"),
     ],
 )
 def test_rows_have_names_that_can_be_read(row: tuple[str, str], name: str):

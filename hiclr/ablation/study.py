@@ -19,12 +19,13 @@ from hiclr.ablation.grid import Grid
 from hiclr.datasets import SkeletonSet
 from hiclr.errors import InputError
 from hiclr.evaluation import results_path
+from hiclr.evaluation.floors import RAW, UNTRAINED
 from hiclr.pretraining import PretrainConfig, check_trainable, describe
 from hiclr.runs import Row, load_run, write_atomically, write_json
 from hiclr.runs.differences import CHANGE_NO_WEIGHT, data_differences, differences
 from hiclr.runs.writing import json_bytes, plain, read_json
 
-__all__ = ["MEASURES", "Study", "Trial", "read_study"]
+__all__ = ["FLOORS", "MEASURES", "Study", "Trial", "read_study"]
 
 MEASURES = {
     "linear": ("linear", "top1"),
@@ -32,7 +33,8 @@ MEASURES = {
     "knn_20": ("knn", "20"),
 }
 """What is compared -> where `evaluate` has it."""
-_FLOORS = ("raw_1nn", "random_linear", "random_knn_1", "random_knn_20")
+FLOORS = (RAW, *(floor for floor, like in UNTRAINED.items() if like in MEASURES.values()))
+"""What that has to beat, as `evaluate` names it."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ class Study:
             "variant": trial.variant,
             "seed": trial.seed,
             **{name: result[protocol][key] for name, (protocol, key) in MEASURES.items()},
-            **{name: result["baseline"].get(name) for name in _FLOORS},
+            **{name: result["baseline"].get(name) for name in FLOORS},
             "epochs": trial.config.epochs,
             "seconds": round(sum(row["seconds"] for row in run.metrics()), 1),
             "time": result["time"],

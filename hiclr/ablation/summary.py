@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hiclr.ablation.study import MEASURES
+from hiclr.ablation.study import FLOORS, MEASURES
 from hiclr.errors import InputError
 from hiclr.evaluation import over_seeds
 from hiclr.runs import Row
@@ -156,8 +156,7 @@ def _verdict(difference: Mapping[str, Any]) -> str:
 
 def _floors(name: str, rows: Sequence[Row]) -> dict[str, float | None]:
     mine = [row for row in rows if row["variant"] == name]
-    floors = ("raw_1nn", "random_linear", "random_knn_1", "random_knn_20")
-    return {floor: _mean([row[floor] for row in mine if row.get(floor) is not None]) for floor in floors}
+    return {floor: _mean([row[floor] for row in mine if row.get(floor) is not None]) for floor in FLOORS}
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from hiclr.datasets import SkeletonSet
 from hiclr.datasets.base import Ids
 from hiclr.errors import InputError
-from hiclr.evaluation.floors import chance, random_features, raw_nearest
+from hiclr.evaluation.floors import RAW, UNTRAINED, chance, random_features, raw_nearest
 from hiclr.evaluation.longer import LONGER, TRANSFER, carried, how_long
 from hiclr.evaluation.predictions import Predictions, load_predictions
-from hiclr.evaluation.protocols import DEFAULT, KNN, PROTOCOLS, Outcome, Part
+from hiclr.evaluation.protocols import DEFAULT, PROTOCOLS, Outcome, Part
 from hiclr.evaluation.published import benchmark_of, expected
 from hiclr.evaluation.rows import bounds_of, percents, rows_of, statistics_of
 from hiclr.features import CLEAN, features, load_projection
@@ -43,10 +43,6 @@ Those of `LONGER` are named one by one."""
 _log = logging.getLogger(__name__)
 
 _SAME = ("epoch", "seed", "fingerprint", "protocol", "data")  # equal: the same encoder on the same clips
-_FLOORS = {
-    "linear": {"random_linear": "top1"},
-    "knn": {f"random_knn_{k}": str(k) for k in KNN},
-}  # measured on the untrained encoder too: protocol -> name of the floor -> which share
 
 
 def evaluate(
@@ -212,11 +208,12 @@ def _floors(
     """Raw distances, and the same probes on the untrained encoder; and the seconds they took."""
     start = time.perf_counter()
     nearest = raw_nearest(clips, train, test)
-    floors = {"raw_1nn": float((clips.y[nearest] == clips.y[test]).mean())}
-    asked = [name for name in names if name in _FLOORS]
+    floors = {RAW: float((clips.y[nearest] == clips.y[test]).mean())}
+    like = {floor: key for floor, key in UNTRAINED.items() if key[0] in names}
+    asked = list(dict.fromkeys(protocol for protocol, _ in like.values()))
     if asked:
         untrained, _ = measure(_part(random_features(run, clips, device), clips, train, test), asked, [])
-        floors |= {floor: untrained[name].shares[key] for name in asked for floor, key in _FLOORS[name].items()}
+        floors |= {floor: untrained[protocol].shares[key] for floor, (protocol, key) in like.items()}
     return floors, round(time.perf_counter() - start, 3)
 
 

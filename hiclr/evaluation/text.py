@@ -3,10 +3,14 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hiclr.evaluation.floors import RAW, UNTRAINED
 from hiclr.evaluation.protocols import TOP
 from hiclr.evaluation.rows import interval
 
-__all__ = ["figure_name", "table"]
+__all__ = ["RANDOM_ENCODER", "RAW_DISTANCES", "figure_name", "table"]
+
+RANDOM_ENCODER, RAW_DISTANCES = "random encoder", "raw 1-NN"
+"""What floors are called where people read of them."""
 
 _COLUMNS = {"linear top-1": ("linear", "top1"), "linear top-5": ("linear", "top5"),
             "kNN k=1": ("knn", "1"), "kNN k=20": ("knn", "20")}  # fmt: skip
@@ -28,7 +32,6 @@ _PROBES = {
     "knn": "kNN",
     "knn-projection": "kNN on projections",
 }
-_UNTRAINED = {"linear top-1": "random_linear", "kNN k=1": "random_knn_1", "kNN k=20": "random_knn_20"}
 
 
 def table(result: Mapping[str, Any]) -> str:
@@ -36,10 +39,11 @@ def table(result: Mapping[str, Any]) -> str:
     data, baseline, count = result["data"], result["baseline"], int(result["data"]["test"])
     columns = [name for name, (protocol, key) in _COLUMNS.items() if protocol in result and (
         key != f"top{TOP}" or data["classes"] > TOP)]  # fmt: skip
+    untrained = {like: floor for floor, like in UNTRAINED.items()}
     rows = {
         _title(result): {name: result[_COLUMNS[name][0]][_COLUMNS[name][1]] for name in columns},
-        "random encoder": {name: baseline.get(_UNTRAINED.get(name, "")) for name in columns},
-        "raw 1-NN": {"kNN k=1": baseline["raw_1nn"]},
+        RANDOM_ENCODER: {name: baseline.get(untrained.get(_COLUMNS[name], "")) for name in columns},
+        RAW_DISTANCES: {"kNN k=1": baseline[RAW]},
         "chance": {name: result["chance"]["uniform"] for name in columns if name != "linear top-5"},
     }
     if "kNN k=1" not in columns:
@@ -77,7 +81,10 @@ def expected_text(found: Mapping[str, Any]) -> str:
 
 
 def figure_name(protocol: str, measure: str) -> str:
-    """What a row of results is called where people read it: ("knn", "5") is "kNN, k = 5"."""
+    """What a row of results is called where people read it: ("knn", "5") is "kNN, k = 5", and ("baseline",
+    "random_knn_5") is "random encoder, kNN, k = 5"."""
+    if protocol == "baseline":
+        return RAW_DISTANCES if measure == RAW else f"{RANDOM_ENCODER}, {figure_name(*UNTRAINED[measure])}"
     if protocol == "calibration":
         return _CALIBRATION.get(measure, measure)
     if measure.isdigit():

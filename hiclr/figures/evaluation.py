@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from hiclr.errors import InputError
 from hiclr.evaluation import interval, most_confused
+from hiclr.evaluation.floors import RAW, UNTRAINED
+from hiclr.evaluation.text import RANDOM_ENCODER, RAW_DISTANCES, figure_name
 from hiclr.figures.style import (
     INK,
     PALETTE,
@@ -231,16 +233,9 @@ def _diagram(axes: Any, table: Mapping[str, Any]) -> None:
     axes.set_ylabel("right")
 
 
-# What is drawn: the group's title, (protocol, key) of the pretrained encoder, the floors measured alike.
-_GROUPS = (
-    ("kNN, k = 1", ("knn", "1"), ("random_knn_1", "raw_1nn")),
-    ("kNN, k = 20", ("knn", "20"), ("random_knn_20",)),
-    ("linear probe, top-1", ("linear", "top1"), ("random_linear",)),
-    ("linear probe, top-5", ("linear", "top5"), ()),
-)
-_FLOORS = {"raw_1nn": "raw 1-NN", "random_linear": "random encoder", "random_knn_1": "random encoder",
-           "random_knn_20": "random encoder"}  # fmt: skip
-_FILL = {"pretrained": PALETTE[0], "random encoder": "#a9b4bd", "raw 1-NN": "#d5c7a3"}
+_GROUPS = (("knn", "1"), ("knn", "20"), ("linear", "top1"), ("linear", "top5"))  # (protocol, measure)
+_FLOORS = {floor: (like, RANDOM_ENCODER) for floor, like in UNTRAINED.items()} | {RAW: (("knn", "1"), RAW_DISTANCES)}
+_FILL = {"pretrained": PALETTE[0], RANDOM_ENCODER: "#a9b4bd", RAW_DISTANCES: "#d5c7a3"}
 
 
 @styled
@@ -254,7 +249,7 @@ def result_bars(results: Mapping[str, Any], title: str | None = None) -> Figure:
     Raises:
         InputError: no protocol that has bars, or no number of test clips.
     """
-    groups = [group for group in _GROUPS if group[1][1] in results.get(group[1][0], {})]
+    groups = [(protocol, key) for protocol, key in _GROUPS if key in results.get(protocol, {})]
     test = int(results.get("data", {}).get("test", 0))
     if not groups or test < 1:
         raise InputError('The results hold neither "knn" nor "linear" with "data": {"test": n}. Run evaluate first.')
@@ -273,27 +268,27 @@ def result_bars(results: Mapping[str, Any], title: str | None = None) -> Figure:
         axes.text(0.0, y, name, fontweight="bold", va="center", fontsize=9)
     percent_axis(axes.xaxis, 108)
     axes.set_xticks(range(0, 101, 20))
-    single = bars[:-1] if groups[-1][1] == ("linear", "top5") else bars
+    single = bars[:-1] if groups[-1] == ("linear", "top5") else bars
     _chance_line(figure, axes, results, single)
     axes.set_xlabel(f"accuracy, with the 95 % interval of {test:,} test clips (one seed)")
     return figure
 
 
 def _layout_bars(
-    results: Mapping[str, Any], groups: list[Any]
+    results: Mapping[str, Any], groups: Sequence[tuple[str, str]]
 ) -> tuple[list[tuple[float, str, float]], list[tuple[float, str]]]:
     """Bars as (place, name, %), and the groups' titles as (place, text), from the top down."""
     bars: list[tuple[float, str, float]] = []
     titles = []
     y = 0.0
     floors = results.get("baseline", {})
-    for name, (protocol, key), below in groups:
-        titles.append((y - 0.85, name))
-        bars.append((y, "pretrained", float(results[protocol][key])))
+    for group in groups:
+        titles.append((y - 0.85, figure_name(*group)))
+        bars.append((y, "pretrained", float(results[group[0]][group[1]])))
         y += 1
-        for floor in below:
-            if floors.get(floor) is not None:
-                bars.append((y, _FLOORS[floor], float(floors[floor])))
+        for floor, (like, name) in _FLOORS.items():
+            if like == group and floors.get(floor) is not None:
+                bars.append((y, name, float(floors[floor])))
                 y += 1
         y += 1.1
     return bars, titles

@@ -14,7 +14,6 @@ from hiclr.workbook import Table
 
 __all__ = ["confused_table", "expected_table", "figures_table", "floors_table", "subjects_table", "tables"]
 
-_FLOORS = {"raw_1nn": "raw 1-NN", "random_linear": "random encoder, linear, top-1"}
 _TESTED = "linear/top1"
 
 
@@ -93,14 +92,13 @@ def subjects_table(evaluated: Sequence[Evaluated]) -> Table:
 def floors_table(evaluated: Sequence[Evaluated]) -> Table:
     """Raw distances, the untrained encoder and chance."""
     names = {name: None for one in evaluated for name in one.result["baseline"]}
-    rows = [[_floor(name), *(_number(one.result["baseline"].get(name)) for one in evaluated)] for name in names]
-    rows += [[f"chance, {kind}", *(_number(one.result["chance"][kind]) for one in evaluated)]
+    rows = [
+        [figure_name("baseline", name), *(_number(one.result["baseline"].get(name)) for one in evaluated)]
+        for name in names
+    ]
+    rows += [[figure_name("chance", kind), *(_number(one.result["chance"][kind]) for one in evaluated)]
              for kind in ("uniform", "majority")]  # fmt: skip
     return Table("Floors in %: what a result has to beat", ["", *_names(evaluated)], rows)
-
-
-def _floor(name: str) -> str:
-    return _FLOORS.get(name, name.replace("random_knn_", "random encoder, kNN k = "))
 
 
 def _number(value: float | None) -> str:
