@@ -24,6 +24,7 @@ from hiclr.evaluation import (
     predictions_path,
     results_path,
     robustness,
+    roughly,
     table,
 )
 from hiclr.pretraining import PRESETS, prepare_run, pretrain
@@ -96,6 +97,27 @@ def test_the_time_said_grows_with_the_work(run: Run, monkeypatch: pytest.MonkeyP
     assert "about 6 h" in how_long("finetune", run, moving())
     with pytest.raises(InputError, match="robustness, finetune, semi, transfer"):
         how_long("linear", run, moving())
+
+
+def test_what_is_only_encoded_is_timed_and_what_is_trained_is_told_from_the_runs_pace(
+    run: Run, patched: None, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[bool] = []
+
+    def timed(*given: Any) -> tuple[float, float]:
+        asked.append(given[-1])
+        return 0.5, 2.0
+
+    monkeypatch.setattr(longer, "seconds_a_clip", timed)
+    monkeypatch.setattr(Run, "metrics", lambda _: [{"clips_per_s": 1.0}, {}, {"clips_per_s": 3.0}])
+    monkeypatch.setitem(RECIPES, "small", FinetuneConfig(epochs=2, batch_size=8, least_steps=1, look_every=1))
+    assert "robustness: about 18 s on" in roughly("robustness", run, moving())  # 3 passes over 12 clips, 0.5 s each
+    assert asked == [False]
+    # 2 clips/s, and 1 + 3 * 3 passes a clip: 0.05 s a pass, of 3 * 96 + 48
+    assert "finetune: not measured; roughly 17 s at the pace" in roughly("finetune", run, moving())
+    assert asked == [False]
+    monkeypatch.setattr(Run, "metrics", lambda _: [])
+    assert "finetune: not measured (" in roughly("finetune", run, moving())
 
 
 def test_their_figures_have_rows_intervals_and_predictions(heard: tuple[dict[str, Any], list[str]], run: Run):

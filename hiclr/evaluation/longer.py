@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -68,36 +69,42 @@ def how_long(name: str, run: Run, clips: SkeletonSet, split: str | None = None, 
     Raises:
         InputError: an unknown name, or no test part.
     """
-
-    def timed(clips: SkeletonSet, work: _Work) -> str:
-        train_at, test_at = clips.split_indices(split)
-        few, some = clips.subset(train_at[: 2 * TIMED]), clips.subset(test_at[:TIMED])
-        encoder, config = load_encoder(run), PretrainConfig.from_dict(run.config)
-        encode, train = seconds_a_clip(encoder, config, few, some, device, bool(work.trained))
-        seconds = work.encoded * encode + work.trained * train
-        return f"about {duration(max(seconds, 1))} on {pick_device(device).type}"
-
-    return _said(name, run, clips, split, timed)
+    return _said(name, run, clips, split, partial(_timed, run=run, split=split, device=device))
 
 
-def roughly(name: str, run: Run, clips: SkeletonSet, split: str | None = None) -> str:
-    """The same without timing anything: from the pace at which the run was pretrained, where and whenever that was.
+def _timed(clips: SkeletonSet, work: _Work, run: Run, split: str | None, device: str) -> str:
+    train_at, test_at = clips.split_indices(split)
+    few, some = clips.subset(train_at[: 2 * TIMED]), clips.subset(test_at[:TIMED])
+    encoder, config = load_encoder(run), PretrainConfig.from_dict(run.config)
+    encode, train = seconds_a_clip(encoder, config, few, some, device, bool(work.trained))
+    seconds = work.encoded * encode + work.trained * train
+    return f"about {duration(max(seconds, 1))} on {pick_device(device).type}"
 
-    A clip costs a pass to encode and three to train on (forward, and a backward pass as long as two), so in
-    pretraining one for the key and three for the query of each branch.
+
+def roughly(name: str, run: Run, clips: SkeletonSet, split: str | None = None, device: str = "auto") -> str:
+    """The same without training on anything for it.
+
+    Where nothing is trained a few clips are encoded, as in `how_long`: it takes a moment, and pretraining's pace would
+    say little, since pretraining prepares its clips once and damage has them prepared in every pass. Else it is told
+    from the pace at which the run was pretrained, where and whenever that was: a clip costs a pass to encode and three
+    to train on (forward, and a backward pass as long as two), so in pretraining one for the key and three for the
+    query of each branch.
 
     Args:
         name: out of `LONGER`.
         run: the run.
         clips: a set with a train and a test part.
         split: the set's protocol; its first when left out.
+        device: where it is going to be measured.
 
     Raises:
-        InputError: an unknown name, or no test part.
+        InputError: an unknown name, no test part, or nothing trained yet.
     """
     paces = [row["clips_per_s"] for row in run.metrics() if row.get("clips_per_s")]
 
-    def guessed(_: SkeletonSet, work: _Work) -> str:
+    def guessed(clips: SkeletonSet, work: _Work) -> str:
+        if not work.trained:
+            return _timed(clips, work, run, split, device)
         if not paces:
             return "not measured"
         a_pass = 1 / (float(np.median(paces)) * (1 + 3 * PretrainConfig.from_dict(run.config).branches))
