@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from hiclr.datasets import SkeletonSet, open_set
 from hiclr.errors import InputError
@@ -17,6 +20,7 @@ from hiclr.evaluation import (
     PROTOCOLS,
     Outcome,
     Part,
+    bootstrap,
     chance,
     clamp_perplexity,
     class_scores,
@@ -43,6 +47,7 @@ from hiclr.evaluation import (
     tsne,
 )
 from hiclr.evaluation import knn as knn_module
+from hiclr.evaluation.rows import statistics_of
 from hiclr.features import extract, features, load_encoder, load_projection, random_encoder, weights_digest
 from hiclr.pretraining import PRESETS, PretrainConfig, prepare_run, pretrain
 from hiclr.runs import Run
@@ -467,6 +472,10 @@ def test_every_part_of_the_answer_can_be_worked_out_again(result: dict[str, Any]
     assert not np.allclose(start, x)
     near = knn_accuracy(start[train], clips.y[train], start[test], clips.y[test], 1, 3)
     assert result["baseline"]["random_knn_1"] == round(100 * near, 2)
+    for figure, known in ((result["linear"]["top1"], x), (result["baseline"]["random_linear"], start)):
+        probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        right = probe.fit(known[train].astype(float), clips.y[train]).score(known[test].astype(float), clips.y[test])
+        assert figure == round(100 * right, 2)
     np.testing.assert_array_equal(random_features(run, clips, "cpu"), start)
     assert result["chance"] == {"uniform": 33.33, "majority": 33.33}
     assert result["linear"]["top5"] == 100  # of 3 classes
@@ -635,9 +644,20 @@ def acted(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="module")
 def everything(acted: Run) -> dict[str, Any]:
-    before = weights_digest(load_encoder(acted))
-    found = evaluate(acted, swinging(ids=ACTED), ["all"], device="cpu")
-    assert weights_digest(load_encoder(acted)) == before
+    """The networks that were used are, buffers and all, what they were."""
+    used: list[tuple[torch.nn.Module, str]] = []
+
+    def watched(network: torch.nn.Module, *given: Any) -> np.ndarray:
+        used.append((network, weights_digest(network)))
+        return extract(network, *given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hiclr.features.extract", watched)
+        found = evaluate(acted, swinging(ids=ACTED), ["all"], device="cpu")
+    assert len({digest for _, digest in used}) == 3  # pretrained, with its projection head, untrained
+    for network, before in used:
+        assert any(name.endswith("num_batches_tracked") for name in network.state_dict())
+        assert weights_digest(network) == before
     return found
 
 
@@ -732,6 +752,8 @@ def test_runs_are_compared_clip_by_clip_whatever_their_order(acted: Run, everyth
     found = compare(kept, other)
     assert found.only_second == round(18 * (1 - everything["linear"]["top1"] / 100))
     assert 100 * found.difference == pytest.approx(100 - everything["linear"]["top1"], abs=0.01)
+    assert kept.subjects is not None
+    assert found.over_subjects == bootstrap((kept.classes["linear/top1"] != kept.y).astype(int), kept.subjects)
     for wrong, text in (
         (replace(other, names=("x", *other.names[1:])), "17 are in both"),
         (replace(other, y=(other.y + 1) % 3), "other classes"),
@@ -804,6 +826,49 @@ def test_features_that_are_random_and_labels_too_give_chance_within_the_interval
     assert found["few-shot"].figures["4-way 1-shot"] == pytest.approx(0.25, abs=0.02)
     assert found["retrieval"].figures["mAP"] == pytest.approx(0.25, abs=0.02)
     assert found["calibration"].more["temperature"] > 1.5  # sure of nothing, in truth
+
+
+def test_what_is_said_of_a_clip_does_not_depend_on_the_other_test_clips(rng: Rng):
+    """A hundred times as large, and shifted, they would move any scaler that saw them."""
+    (x, y), (test, y_test) = blobs(rng, 120), blobs(rng, 40)
+    far = np.concatenate([test, 1000 + 100 * test]).astype(np.float32)
+    names = ["linear", "knn", "linear-hiclr", "linear-actclr", "linear-mamp", "linear-sgd"]
+    few, _ = measure(Part(x, y, test, y_test, 4), [*names, "calibration"], [])
+    many, _ = measure(Part(x, y, far, np.tile(y_test, 2), 4), [*names, "calibration"], [])
+    for name in names:
+        assert few[name].predicted
+        for key, said in few[name].predicted.items():
+            np.testing.assert_array_equal(many[name].predicted[key][:40], said)
+    np.testing.assert_allclose(many["linear"].confidence["top1"][:40], few["linear"].confidence["top1"])
+    assert many["calibration"].more["temperature"] == few["calibration"].more["temperature"]
+
+
+def test_test_clips_ask_for_each_other_and_never_for_themselves():
+    """Test clips at 0, 10, 20 degrees, of classes 0 1 0: each sees a clip of the other class first, 1 has no other."""
+    part, notes = Part(angles(0, 90), np.array([0, 1]), angles(0, 10, 20), np.array([0, 1, 0]), 2), list[str]()
+    found = measure(part, ["retrieval"], notes)[0]["retrieval"]
+    assert found.shares["within-test recall@1"] == 0
+    assert found.shares["within-test recall@5"] == pytest.approx(2 / 3)
+    assert found.figures["within-test mAP"] == pytest.approx(1 / 2)
+    assert found.shares["recall@1"] == pytest.approx(2 / 3)  # the clip at 10 degrees is nearer to 0 than to 90
+    assert "no other clip has the class of 1 clip," in notes[0]
+
+
+def test_few_shot_asks_test_clips():
+    """Test clips lie where the other class has its training clips."""
+    y = np.arange(40) % 2
+    part = Part(angles(*(90 * y)), y, angles(*(90 - 90 * y)), y, 2)
+    assert set(measure(part, ["few-shot"], [])[0]["few-shot"].figures.values()) == {0}
+
+
+def test_intervals_over_people_are_wider_where_people_differ():
+    """4 people of 100 clips, two all right: any of 0..4 of 4 drawn people is right, P(0) = 1/16 > 2.5 %."""
+    right, who, nothing = np.repeat([True, False, True, False], 100), np.repeat([3, 5, 8, 9], 100), np.zeros((400, 1))
+    part = Part(nothing, np.zeros(400, dtype=int), nothing, np.zeros(400, dtype=int), 2, subjects_test=who)
+    found = statistics_of(Outcome({}, predicted={"top1": np.where(right, 0, 1)}), part, ("a", "b"))["top1"]
+    assert found["over_subjects"] == [0.0, 100.0]
+    assert found["over_clips"][0] > 40 and found["over_clips"][1] < 60
+    assert found["per_subject"] == {"3": 100.0, "5": 0.0, "8": 100.0, "9": 0.0}
 
 
 def test_features_that_vanish_are_said_by_the_probe_that_depends_on_scale(rng: Rng):

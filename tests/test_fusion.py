@@ -11,7 +11,16 @@ from test_cli import inside, one_message, the_object
 
 from hiclr.datasets import SkeletonSet, save_set
 from hiclr.errors import InputError
-from hiclr.evaluation import Scores, choose_weights, evaluate_fusion, fuse, fusion_table, linear_probe, top_k_accuracy
+from hiclr.evaluation import (
+    Scores,
+    choose_weights,
+    evaluate_fusion,
+    fuse,
+    fusion_table,
+    hold_out,
+    linear_probe,
+    top_k_accuracy,
+)
 from hiclr.evaluation.linear import class_scores
 from hiclr.features import features
 from hiclr.pretraining import PRESETS, prepare_run, pretrain
@@ -129,6 +138,9 @@ def test_each_stream_and_each_choice_of_weights_is_shown(result: dict[str, Any],
         x = features(run, clips, views=("clean",), device="cpu")["clean"]
         parts.append(class_scores(linear_probe(x[train], clips.y[train]), x[test]))
         assert row["top1"] == round(100 * top_k_accuracy(np.argsort(-parts[-1], axis=1), clips.y[test], 1), 2)
+        cut = hold_out(clips.y[train], clips.ids["subject"][train])
+        fit, held = train[cut.fit], train[cut.held]
+        assert row["held_out"] == round(100 * linear_probe(x[fit], clips.y[fit]).score(x[held], clips.y[held]), 2)
     right = (sum(parts).argmax(axis=1) == clips.y[test]).mean()  # type: ignore[union-attr]
     assert result["fusion"]["equal"]["top1"] == round(100 * float(right), 2)
     table = fusion_table(result)

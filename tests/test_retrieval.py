@@ -6,6 +6,7 @@ from sklearn.metrics import average_precision_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from hiclr.errors import InputError
+from hiclr.evaluation import Part, measure
 from hiclr.evaluation import retrieval as module
 from hiclr.evaluation.retrieval import NOVEL_ACTIONS, few_shot, ntu_one_shot, one_shot, retrieve
 
@@ -191,6 +192,19 @@ def test_the_exemplars_other_cameras_are_told_apart(rng: Rng):
     assert found.accuracy == pytest.approx(40 / 100)
     assert found.without_other_views == 0
     assert all("A002" not in names[order[i]] for i in found.queries)
+
+
+def test_the_protocol_looks_for_exemplars_and_asks_clips_in_both_parts(rng: Rng):
+    """The exemplars of half of the actions are training clips; features as above."""
+    names = ntu_names()
+    place = np.array([NOVEL_ACTIONS.index(int(n[-3:])) if int(n[-3:]) in NOVEL_ACTIONS else 0 for n in names])
+    x = np.eye(20)[(place + np.array(["P008" not in n for n in names])) % 20]
+    train = place % 2 == 0
+    kept = [[n for n, here in zip(names, train, strict=True) if here == part] for part in (True, False)]
+    part = Part(x[train], place[train], x[~train], place[~train], 20, tuple(kept[0]), tuple(kept[1]))
+    found = measure(part, ["one-shot"], [])[0]["one-shot"]
+    assert found.figures == {"top1": pytest.approx(40 / 100), "without other views": 0}
+    assert found.more == {"queries": 100, "without_other_views": 60}
 
 
 def test_a_missing_exemplar_is_named(rng: Rng):

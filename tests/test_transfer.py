@@ -212,6 +212,11 @@ def test_the_same_layout_is_taken_as_it_is(run: Run):
     second = SkeletonSet.from_arrays(x, np.arange(16) % 2, layout=NTU_25, source="second", test=np.arange(16) >= 10)
     result = transfer_to(run, second, recipe=QUICK, scratch=False, device="cpu")
     assert result["fingerprint"] == second.fingerprint
+    found = features(run, second, views=("clean",), device="cpu")["clean"]
+    known, asked = linear_probe(found[:10], second.y[:10]), linear_probe(found[10:], second.y[10:])
+    wanted = known.score(found[10:], second.y[10:])
+    assert wanted < asked.score(found[10:], second.y[10:])  # noise: a probe of the test clips would know better
+    assert result["linear"]["top1"] == pytest.approx(100 * wanted, abs=0.01)
     assert result["joints"]["guessed"] == result["joints"]["unused"] == []
     assert not any("no transfer" in note for note in result["notes"])
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hiclr.datasets.base import Ids
+from hiclr.datasets.wording import counted
 from hiclr.errors import InputError
 from hiclr.evaluation.calibration import BINS, adaptive_reliability, confidence_of, fit_temperature, reliability
 from hiclr.evaluation.holdout import Holdout, hold_out
@@ -203,8 +204,8 @@ def _retrieval(part: Part, notes: list[str]) -> Outcome:
             ranges[name] = bootstrap(one.average_precision[one.answerable])
     alone = int((~within.answerable).sum())
     if alone:
-        notes.append(f"retrieval within the test part: {alone} clips are the only ones of their class, so they have no "
-                     "answer: misses in recall, left out of mAP.")  # fmt: skip
+        notes.append(f"retrieval within the test part: no other clip has the class of {counted(alone, 'clip')}, so "
+                     "there is no answer: a miss in recall, left out of mAP.")  # fmt: skip
     return Outcome(shares, figures, ranges)
 
 
