@@ -892,6 +892,14 @@ def test_features_that_vanish_are_said_by_the_probe_that_depends_on_scale(rng: R
     assert any("depends on the scale" in note and "e-08" in note for note in notes)
 
 
+def test_hiclrs_transformer_is_probed_by_its_own_steps(rng: Rng):
+    x, y = blobs(rng, 40)
+    for encoder, steps in (("stgcn", [80]), ("dsta", [30, 80])):
+        found, _ = measure(Part(x, y, x, y, 4, encoder=encoder), ["linear-hiclr", "linear-actclr"], [])
+        assert found["linear-hiclr"].more["steps"] == steps
+        assert found["linear-actclr"].more["steps"] == [80]
+
+
 def test_a_probe_that_runs_off_stops_with_the_reason(rng: Rng):
     x, y = blobs(rng, 40)
     part = Part(np.float32(1e20) * x, y, np.float32(1e20) * x, y, 4)

@@ -14,8 +14,17 @@ from hiclr.datasets import SkeletonSet
 from hiclr.errors import InputError
 from hiclr.evaluation import draw_labels
 from hiclr.evaluation import finetune as room
-from hiclr.evaluation.finetune import fine_tune, finetune_text, semi_supervised
-from hiclr.evaluation.supervised import RECIPES, FinetuneConfig, Fit, Supervised, _optimiser, _Training, layer_depths
+from hiclr.evaluation.finetune import fine_tune, finetune_text, published_recipe, semi_supervised
+from hiclr.evaluation.supervised import (
+    RECIPES,
+    FinetuneConfig,
+    Fit,
+    Supervised,
+    _optimiser,
+    _Training,
+    layer_depths,
+    plan,
+)
 from hiclr.features import load_encoder, random_encoder, weights_digest
 from hiclr.pretraining import PRESETS, Stopped, build_networks, prepare_run, pretrain, progress
 from hiclr.pretraining.process import StopFlag
@@ -171,9 +180,11 @@ def test_mamps_learning_rate_by_hand(step: int, rate: float):
 
 
 def test_published_step_schedules():
+    """HiCLR's code divides where the number of the epoch, from 1, is at least the step; AimCLR's where it is above."""
     for name, (at, wanted) in {
-        "hiclr": ((0, 4, 29, 30, 55), (0.02, 0.1, 0.1, 0.01, 0.001)),
-        "hiclr-semi": ((0, 20, 40), (0.1, 0.01, 0.001)),
+        "hiclr": ((0, 3, 4, 28, 29, 54), (0.02, 0.08, 0.1, 0.1, 0.01, 0.001)),
+        "hiclr-transformer": ((0, 4, 33, 34, 54), (0.02, 0.1, 0.1, 0.01, 0.001)),
+        "hiclr-semi": ((0, 4, 18, 19, 39), (0.02, 0.1, 0.1, 0.01, 0.001)),
         "aimclr": ((9, 10, 30, 50), (0.1, 0.01, 0.001, 0.0001)),
         "cmd": ((49, 50, 70), (0.01, 0.001, 0.0001)),
     }.items():
@@ -332,6 +343,38 @@ def test_recipes_by_name_or_by_size(run: Run, monkeypatch: pytest.MonkeyPatch):
     assert room.choose_recipe(RECIPES["cmd"], 42, "hiclr")[1] == "cmd"
     with pytest.raises(InputError, match="no recipe 'adam'; there are: small, hiclr"):
         fine_tune(run, swinging(), "adam", device="cpu")
+
+
+def test_published_constants():
+    """Batch, weight decay, Nesterov, augmentation, as the released configurations and scripts have them."""
+    wanted = {
+        "hiclr": (64, 1e-4, True, False), "hiclr-transformer": (128, 5e-4, True, True),
+        "hiclr-semi": (64, 1e-4, True, False), "aimclr": (128, 1e-4, True, False), "cmd": (64, 0, False, True),
+        "mamp": (48, 0.05, False, True),
+    }  # fmt: skip
+    for name, values in wanted.items():
+        one = RECIPES[name]
+        assert (one.batch_size, one.weight_decay, one.nesterov, one.augment) == values, name
+        assert one.whole_epochs == (name == "hiclr-semi")
+    assert published_recipe(TINY) == "hiclr"
+    assert published_recipe(replace(TINY, encoder="dsta")) == "hiclr-transformer"
+
+
+def test_few_labels_are_gone_through_as_often_as_all_would_be_where_the_code_does_so(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+):
+    """42 training clips in batches of 8 are 5 steps; 6 labelled clips, one step at a time, are gone through 5 times."""
+    seen: list[int] = []
+
+    def noted(self: Any, encoder: Any, labelled: Any, config: FinetuneConfig, bar: Any) -> Fit:
+        seen.append(plan(config, len(labelled))[2])
+        return Fit(0.5, 1.0, 0.5, 2, len(labelled), 0.0, (0,) * 18, (1.0,))
+
+    monkeypatch.setattr(Supervised, "fit", noted)
+    for whole in (True, False):
+        config = replace(QUICK, batch_size=8, least_steps=1, whole_epochs=whole)
+        semi_supervised(run, swinging(), (0.15,), "cmd", 1, config, scratch=False, device="cpu")
+    assert seen == [5, 1]
 
 
 def test_scratch_has_no_decay_for_layers_that_know_nothing(run: Run, monkeypatch: pytest.MonkeyPatch):

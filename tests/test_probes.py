@@ -10,7 +10,7 @@ from torch import nn
 from hiclr.errors import InputError
 from hiclr.evaluation.holdout import hold_out
 from hiclr.evaluation.linear import linear_probe
-from hiclr.evaluation.probes import ACTCLR, HICLR, MAMP, SWEEP, ProbeConfig, choose_rate, sgd_probe
+from hiclr.evaluation.probes import ACTCLR, HICLR, HICLR_TRANSFORMER, MAMP, SWEEP, ProbeConfig, choose_rate, sgd_probe
 
 Rng = np.random.Generator
 QUICK = ProbeConfig(0.5, 16, epochs=6, steps=(4,), every=2)
@@ -32,6 +32,8 @@ def test_the_published_constants():
     assert (MAMP.rate, MAMP.batch, MAMP.epochs, MAMP.norm) == (0.1, 256, 100, "batch")
     assert [HICLR.factor(epoch, 0.5) for epoch in (0, 79)] == [1, 1]
     assert [HICLR.factor(epoch, 0.5) for epoch in (80, 99)] == pytest.approx([0.1, 0.1])
+    assert [HICLR_TRANSFORMER.factor(epoch, 0.5) for epoch in (29, 30, 80)] == pytest.approx([1, 0.1, 0.01])
+    assert replace(HICLR_TRANSFORMER, steps=(80,), source=HICLR.source) == HICLR
     assert [MAMP.factor(0, 0), MAMP.factor(50, 0), MAMP.factor(75, 0)] == pytest.approx([1, 0.5, (1 - 2**-0.5) / 2])
 
 

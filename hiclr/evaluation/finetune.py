@@ -23,7 +23,16 @@ from hiclr.pretraining import PretrainConfig, progress
 from hiclr.runs import Run, write_atomically
 from hiclr.runs.writing import json_bytes
 
-__all__ = ["DRAWS", "FOLDER", "SHARES", "choose_recipe", "fine_tune", "finetune_text", "semi_supervised"]
+__all__ = [
+    "DRAWS",
+    "FOLDER",
+    "SHARES",
+    "choose_recipe",
+    "fine_tune",
+    "finetune_text",
+    "published_recipe",
+    "semi_supervised",
+]
 
 _say = logging.getLogger(__name__)
 
@@ -55,7 +64,8 @@ def fine_tune(
     Args:
         run: the run.
         clips: a set with a train and a test part.
-        recipe: a name out of `RECIPES` or settings; left out, "hiclr" from 10,000 training clips on, else "small".
+        recipe: a name out of `RECIPES` or settings; left out, from 10,000 training clips on "hiclr", of its
+            transformer "hiclr-transformer", else "small".
         split: the set's protocol; its first when left out.
         seeds: of the new layer, the order of the clips and the draws; a training for each.
         scratch: train the untrained encoder too, in the same way (without `layer_decay` and `fixed_norm`, which are
@@ -74,7 +84,7 @@ def fine_tune(
         Stopped: interrupted; see above.
     """
     work = _Work(run, clips, split, device)
-    config, name = choose_recipe(recipe, len(work.train), "hiclr")
+    config, name = choose_recipe(recipe, len(work.train), published_recipe(work.pretraining))
     jobs = [(work.everything, replace(config, seed=seed)) for seed in seeds]
     return {
         **work.about(),
@@ -126,6 +136,8 @@ def semi_supervised(
     y = clips.y[work.train]
     labelled = {share: [draw_labels(y, share, rule, seed) for seed in range(draws)] for share in shares}
     config, name = choose_recipe(recipe, len(work.train), rule)
+    if config.whole_epochs:
+        config = replace(config, least_steps=max(config.least_steps, len(work.train) // config.batch_size))
     found, notes = {}, work.notes(config)
     for share, drawn in labelled.items():
         jobs = [(one.indices, replace(config, seed=seed)) for seed, one in enumerate(drawn)]
@@ -150,6 +162,11 @@ def choose_recipe(recipe: str | FinetuneConfig | None, clips: int, published: st
     if name not in RECIPES:
         raise InputError(f"There is no recipe {name!r}; there are: {', '.join(RECIPES)}.")
     return RECIPES[name], name
+
+
+def published_recipe(pretraining: PretrainConfig) -> str:
+    """The name of HiCLR's own settings for fine-tuning this encoder."""
+    return "hiclr-transformer" if pretraining.encoder == "dsta" else "hiclr"
 
 
 Job = tuple[Ids, FinetuneConfig]

@@ -12,7 +12,7 @@ from torch import nn
 from hiclr.datasets import SkeletonSet
 from hiclr.datasets.wording import counted, duration
 from hiclr.errors import InputError
-from hiclr.evaluation.finetune import DRAWS, SHARES, choose_recipe, fine_tune, semi_supervised
+from hiclr.evaluation.finetune import DRAWS, SHARES, choose_recipe, fine_tune, published_recipe, semi_supervised
 from hiclr.evaluation.protocols import Outcome
 from hiclr.evaluation.robustness import DRAWS as DAMAGE_DRAWS
 from hiclr.evaluation.robustness import measure_robustness, passes, possible_corruptions
@@ -47,11 +47,11 @@ class Longer:
 
     Args:
         measure: (run, clips, split, device, notes to add to) -> outcome.
-        work: (clips in the run's layout, split) -> what that is going to be.
+        work: (run, clips in its layout, split) -> what that is going to be.
     """
 
     measure: Callable[[Run, SkeletonSet, str | None, str, list[str]], Outcome]
-    work: Callable[[SkeletonSet, str | None], _Work]
+    work: Callable[[Run, SkeletonSet, str | None], _Work]
 
 
 def how_long(name: str, run: Run, clips: SkeletonSet, split: str | None = None, device: str = "auto") -> str:
@@ -123,7 +123,7 @@ def _said(
         clips = carried(run, clips) if name == TRANSFER else clips
     except InputError as error:
         return f"{name}: not possible here. {error}"
-    work = LONGER[name].work(clips, split)
+    work = LONGER[name].work(run, clips, split)
     return f"{name}: {time_of(clips, work)} ({work.words})"
 
 
@@ -178,9 +178,9 @@ def _robustness(run: Run, clips: SkeletonSet, split: str | None, device: str, no
     return Outcome({"clean": found["clean"] / 100}, figures, more=_without(found, ("clean", *_ABOUT)))
 
 
-def _robustness_work(clips: SkeletonSet, split: str | None) -> _Work:
-    _, test = clips.split_indices(split)
-    kinds, _ = possible_corruptions(None, clips, test)
+def _robustness_work(run: Run, clips: SkeletonSet, split: str | None) -> _Work:  # noqa: ARG001
+    test = clips.split_indices(split)[1]
+    kinds = possible_corruptions(None, clips, test)[0]
     count = sum(passes(kind, DAMAGE_DRAWS) for kind in kinds.values())
     return _Work(
         count * len(test),
@@ -228,6 +228,10 @@ def _semi(run: Run, clips: SkeletonSet, split: str | None, device: str, notes: l
     return Outcome({}, figures, more=_without(found, _ABOUT) | {"shares": shares})
 
 
+def _finetune_work(run: Run, clips: SkeletonSet, split: str | None) -> _Work:
+    return _training_work(clips, split, (1.0,), 1, published_recipe(PretrainConfig.from_dict(run.config)))
+
+
 def _training_work(
     clips: SkeletonSet, split: str | None, shares: tuple[float, ...], draws: int, published: str
 ) -> _Work:
@@ -259,8 +263,8 @@ def _plain(value: Any) -> Any:
 
 LONGER: dict[str, Longer] = {
     "robustness": Longer(_robustness, _robustness_work),
-    "finetune": Longer(_finetune, lambda clips, split: _training_work(clips, split, (1.0,), 1, "hiclr")),
-    "semi": Longer(_semi, lambda clips, split: _training_work(clips, split, SHARES, DRAWS, "cmd")),
-    TRANSFER: Longer(_transfer, lambda clips, split: _training_work(clips, split, (1.0,), 1, "cmd")),
+    "finetune": Longer(_finetune, _finetune_work),
+    "semi": Longer(_semi, lambda _, clips, split: _training_work(clips, split, SHARES, DRAWS, "cmd")),
+    TRANSFER: Longer(_transfer, lambda _, clips, split: _training_work(clips, split, (1.0,), 1, "cmd")),
 }
 """Name -> how it is measured, and what it is going to do. Only measured when they are named."""

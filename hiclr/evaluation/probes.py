@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +17,18 @@ from hiclr.evaluation.holdout import Holdout
 from hiclr.evaluation.knn import check_finite
 from hiclr.pretraining.process import progress
 
-__all__ = ["ACTCLR", "HICLR", "MAMP", "SWEEP", "SWEEP_RATES", "Probe", "ProbeConfig", "choose_rate", "sgd_probe"]
+__all__ = [
+    "ACTCLR",
+    "HICLR",
+    "HICLR_TRANSFORMER",
+    "MAMP",
+    "SWEEP",
+    "SWEEP_RATES",
+    "Probe",
+    "ProbeConfig",
+    "choose_rate",
+    "sgd_probe",
+]
 
 _EPSILON = 1e-6  # of MAMP's batch norm
 _ROWS = 1 << 13  # clips that are scored at once
@@ -60,6 +71,9 @@ class ProbeConfig:
 
 
 HICLR = ProbeConfig(3.0, 128, source="HiCLR (AAAI 2023), released linear_eval configuration; AimCLR's too")
+HICLR_TRANSFORMER = replace(
+    HICLR, steps=(30, 80), source="HiCLR (AAAI 2023), released linear_eval configuration of its transformer"
+)
 ACTCLR = ProbeConfig(24.0, 1024, source="ActCLR (CVPR 2023), released linear_eval configuration")
 MAMP = ProbeConfig(
     0.1, 256, cosine=True, norm="batch", start=0.01, every=1,

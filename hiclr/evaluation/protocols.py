@@ -15,7 +15,18 @@ from hiclr.evaluation.calibration import BINS, adaptive_reliability, confidence_
 from hiclr.evaluation.holdout import Holdout, hold_out
 from hiclr.evaluation.knn import knn_predictions
 from hiclr.evaluation.linear import class_scores, converged, linear_probe, rank_classes, top_k_accuracy
-from hiclr.evaluation.probes import ACTCLR, HICLR, MAMP, SWEEP, SWEEP_RATES, Probe, ProbeConfig, choose_rate, sgd_probe
+from hiclr.evaluation.probes import (
+    ACTCLR,
+    HICLR,
+    HICLR_TRANSFORMER,
+    MAMP,
+    SWEEP,
+    SWEEP_RATES,
+    Probe,
+    ProbeConfig,
+    choose_rate,
+    sgd_probe,
+)
 from hiclr.evaluation.retrieval import few_shot, ntu_one_shot, retrieve
 from hiclr.evaluation.statistics import Interval, bootstrap
 
@@ -48,6 +59,7 @@ class Part:
         names_test: n clip names.
         subjects_train: (N,) who acts, where that is known.
         subjects_test: (n,) who acts.
+        encoder: the name of the run's encoder: HiCLR probes its transformer in another way.
         projected: gives the same part with features behind the projection head.
     """
 
@@ -60,6 +72,7 @@ class Part:
     names_test: tuple[str, ...] = ()
     subjects_train: Ids | None = None
     subjects_test: Ids | None = None
+    encoder: str = ""
     projected: Callable[[], "Part"] | None = None
 
     @cached_property
@@ -128,10 +141,11 @@ def _knn_projection(part: Part, notes: list[str]) -> Outcome:
     return _knn(part.projected(), notes)
 
 
-def _sgd(name: str, config: ProbeConfig) -> Protocol:
+def _sgd(name: str, own: ProbeConfig, of_transformers: ProbeConfig | None = None) -> Protocol:
     """The probe of a paper at its own learning rate: nothing is chosen."""
 
     def measure(part: Part, notes: list[str]) -> Outcome:
+        config = own if of_transformers is None or part.encoder != "dsta" else of_transformers
         probe = sgd_probe(part.train, part.y_train, part.test, part.y_test, part.num_classes, config, seed=SEED)
         probe.check()
         if len(part.train) < config.batch:
@@ -140,8 +154,9 @@ def _sgd(name: str, config: ProbeConfig) -> Protocol:
                 f"one step of all clips, at the rate of {config.rate:g} that is meant for the larger batch."
             )
         _say_what_was_learned(name, config, probe, part, notes)
-        return _of_probe(part, probe, 0, {"rate": config.rate, "batch": config.batch, "epochs": config.epochs,
-                                          "scale_robust": False, "source": config.source})  # fmt: skip
+        shown = {"rate": config.rate, "batch": config.batch, "epochs": config.epochs, "steps": list(config.steps),
+                 "scale_robust": False, "source": config.source}  # fmt: skip
+        return _of_probe(part, probe, 0, shown)
 
     return measure
 
@@ -285,7 +300,7 @@ def _calibration(part: Part, notes: list[str]) -> Outcome:
 PROTOCOLS: dict[str, Protocol] = {
     "linear": _linear,
     "knn": _knn,
-    "linear-hiclr": _sgd("linear-hiclr", HICLR),
+    "linear-hiclr": _sgd("linear-hiclr", HICLR, HICLR_TRANSFORMER),
     "linear-actclr": _sgd("linear-actclr", ACTCLR),
     "linear-mamp": _sgd("linear-mamp", MAMP),
     "linear-sgd": _linear_sgd,

@@ -94,7 +94,7 @@ def evaluate(
     notes = reading_notes(run, clips, train, latest[1])
 
     def part(x: NDArray[np.float32], **more: Any) -> Part:
-        return _part(x, clips, train, test, **more)
+        return _part(x, clips, train, test, encoder=str(run.config.get("encoder", "")), **more)
 
     def projected() -> Part:
         return part(features(run, clips, views=(CLEAN,), encoder=load_projection(run), device=device)[CLEAN])

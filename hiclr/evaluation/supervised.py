@@ -43,6 +43,8 @@ class FinetuneConfig:
     """Clips per step; all clips when there are fewer. The last, incomplete batch of a pass is left out."""
     least_steps: int = 10
     """Steps of an epoch, at least: few clips are gone through several times in each epoch."""
+    whole_epochs: bool = False
+    """An epoch has the steps of one over all training clips, however few of them are labelled."""
     optimiser: Literal["sgd", "adamw"] = "adamw"
     """SGD with momentum 0.9, or AdamW."""
     nesterov: bool = False
@@ -91,32 +93,39 @@ class FinetuneConfig:
                 raise InputError(f"{name} of a training with labels cannot be {getattr(self, name)}.")
 
 
-_HICLR = FinetuneConfig(
-    epochs=70, batch_size=64, least_steps=1, optimiser="sgd", lr=0.1, schedule="step", lr_steps=(30, 55), warmup=5 / 70
-)
 RECIPES: dict[str, FinetuneConfig] = {
     "small": FinetuneConfig(),
-    "hiclr": _HICLR,
+    "hiclr": FinetuneConfig(
+        epochs=70, batch_size=64, least_steps=1, optimiser="sgd", nesterov=True, lr=0.1, schedule="step",
+        lr_steps=(29, 54), warmup=5 / 70, augment=False,
+    ),
+    "hiclr-transformer": FinetuneConfig(
+        epochs=80, batch_size=128, least_steps=1, optimiser="sgd", nesterov=True, lr=0.1, weight_decay=5e-4,
+        schedule="step", lr_steps=(34, 54), warmup=5 / 80,
+    ),
     "hiclr-semi": FinetuneConfig(
-        epochs=60, batch_size=64, least_steps=1, optimiser="sgd", lr=0.1, schedule="step", lr_steps=(20, 40), warmup=0
+        epochs=60, batch_size=64, least_steps=1, whole_epochs=True, optimiser="sgd", nesterov=True, lr=0.1,
+        schedule="step", lr_steps=(19, 39), warmup=5 / 60, augment=False,
     ),
     "aimclr": FinetuneConfig(
         epochs=80, batch_size=128, least_steps=1, optimiser="sgd", nesterov=True, lr=0.1, schedule="step",
-        lr_steps=(10, 30, 50), warmup=0, fixed_norm=True,
+        lr_steps=(10, 30, 50), warmup=0, fixed_norm=True, augment=False,
     ),
     "cmd": FinetuneConfig(
         epochs=80, batch_size=64, least_steps=1, optimiser="sgd", lr=0.01, weight_decay=0, schedule="step",
         lr_steps=(50, 70), warmup=0,
     ),
     "mamp": FinetuneConfig(
-        epochs=100, batch_size=64, least_steps=1, lr=3e-4, lowest_lr=1e-5, weight_decay=0.05, warmup=0.05,
+        epochs=100, batch_size=48, least_steps=1, lr=3e-4, lowest_lr=1e-5, weight_decay=0.05, warmup=0.05,
         layer_decay=0.8, label_smoothing=0.1,
     ),
 }  # fmt: skip
 """Name -> settings. "small" is ours, for a few hundred to a few thousand clips, fixed beforehand and tuned on nothing.
-The others have the constants of HiCLR's configurations (fine-tuning; semi-supervised), AimCLR's and ActCLR's
-fine-tuning (its code trains in eval mode: `fixed_norm`), CMD's and MAMP's scripts. In all of them the augmentation is
-the run's weakest view, and MAMP's drop path, which these encoders do not have, is missing; its batch is ours."""
+The others have the constants of released code: HiCLR's configurations (fine-tuning of its graph network and of its
+transformer; semi-supervised), where "step: 30" divides in the 30th epoch and not after it; AimCLR's and ActCLR's
+fine-tuning, whose code trains in eval mode (`fixed_norm`); CMD's and MAMP's scripts, the latter on two GPUs. HiCLR's
+graph network and AimCLR train on clean clips; elsewhere the run's weakest view stands for the code's own crops, shears
+and rotations. MAMP's drop path, which these encoders do not have, is missing."""
 
 
 def plan(config: FinetuneConfig, clips: int) -> tuple[int, int, int]:
