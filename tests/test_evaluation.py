@@ -692,6 +692,8 @@ def test_every_row_says_all_that_it_is_of(everything: dict[str, Any], acted: Run
         assert row["fingerprint"] == swinging(ids=ACTED).fingerprint
         assert (row["split"], row["time"]) == ("test", everything["time"])
         assert row["seconds"] > 0
+        if (row["protocol"], row["measure"]) in {("retrieval", "mAP"), ("knn", "20"), ("linear-mamp", "top1")}:
+            assert row["over_subjects"][0] <= row["value"] <= row["over_subjects"][1]
         if row["interval"] is not None:
             assert 0 <= row["interval"][0] <= row["value"] <= row["interval"][1] <= 100
     assert {row["measure"] for row in rows if row["protocol"] == "retrieval"} >= {"mAP", "recall@5"}
@@ -880,6 +882,18 @@ def test_intervals_over_people_are_wider_where_people_differ():
     assert found["over_subjects"] == [0.0, 100.0]
     assert found["over_clips"][0] > 40 and found["over_clips"][1] < 60
     assert found["per_subject"] == {"3": 100.0, "5": 0.0, "8": 100.0, "9": 0.0}
+
+
+def test_retrieval_has_its_intervals_over_people_too():
+    """As above: the clips of two people are found first of two, those of two others last."""
+    y = np.repeat([0, 1, 0, 1], 5)
+    part = Part(angles(0, 90), np.array([0, 1]), angles(*np.zeros(20)), y, 2, subjects_test=np.repeat([3, 5, 8, 9], 5))
+    found = measure(part, ["retrieval"], [])[0]["retrieval"]
+    assert found.over_subjects["recall@1"] == (0.0, 1.0)
+    assert found.over_subjects["mAP"] == (0.5, 1.0)
+    assert set(found.over_subjects) == {*found.shares, *found.figures}
+    nobody = measure(replace(part, subjects_test=None), ["retrieval"], [])[0]["retrieval"]
+    assert not any(nobody.over_subjects.values())
 
 
 def test_features_that_vanish_are_said_by_the_probe_that_depends_on_scale(rng: Rng):

@@ -224,6 +224,12 @@ def test_a_loss_that_is_not_finite_stops_with_the_reason():
         fit(replace(QUICK, optimiser="sgd", lr=1e30, warmup=0))
 
 
+def test_weights_that_the_last_step_ruins_give_no_number():
+    """One step: its loss is that of the weights before it."""
+    with pytest.raises(InputError, match=r"test part: scores are not finite, so the weights are not. Take a lower"):
+        fit(replace(QUICK, optimiser="sgd", lr=1e38, warmup=0, epochs=1, batch_size=42, least_steps=1))
+
+
 def test_a_request_to_stop_is_heard_within_a_step():
     training = started(QUICK)
     training.stop.wanted = True

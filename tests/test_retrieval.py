@@ -1,5 +1,7 @@
 """Retrieval, few-shot, one-shot: by hand, beside scikit-learn, without leaks, at chance where nothing is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
@@ -202,9 +204,13 @@ def test_the_protocol_looks_for_exemplars_and_asks_clips_in_both_parts(rng: Rng)
     train = place % 2 == 0
     kept = [[n for n, here in zip(names, train, strict=True) if here == part] for part in (True, False)]
     part = Part(x[train], place[train], x[~train], place[~train], 20, tuple(kept[0]), tuple(kept[1]))
+    who = np.array(["P008" in n for n in names]).astype(int)
+    part = replace(part, subjects_train=who[train], subjects_test=who[~train])
     found = measure(part, ["one-shot"], [])[0]["one-shot"]
     assert found.figures == {"top1": pytest.approx(40 / 100), "without other views": 0}
     assert found.more == {"queries": 100, "without_other_views": 60}
+    # one person's 40 clips are right, the other's 60 are not: half of the draws are of one person alone
+    assert found.over_subjects == {"top1": (0, 1), "without other views": None}
 
 
 def test_a_missing_exemplar_is_named(rng: Rng):

@@ -94,6 +94,8 @@ class Outcome:
         shares: accuracies over the test clips, 0..1, by name: a binomial interval holds for them.
         figures: other figures of 0..1: mAP, an error of calibration.
         ranges: 95 % interval of a figure, where there is one.
+        over_subjects: 95 % bootstrap interval over whole subjects of shares and figures that are means over test clips;
+            None where there are fewer than two. Those in `predicted` have theirs from there.
         more: plain values for JSON that are no percentages: settings, curves, counts.
         predicted: (n,) classes that a share counts, by its name: what statistics and tests between runs read.
         confidence: (n,) of these classes, 0..1, under the same names, where the protocol has one.
@@ -102,6 +104,7 @@ class Outcome:
     shares: Mapping[str, float]
     figures: Mapping[str, float] = field(default_factory=dict)
     ranges: Mapping[str, Interval | None] = field(default_factory=dict)
+    over_subjects: Mapping[str, Interval | None] = field(default_factory=dict)
     more: Mapping[str, Any] = field(default_factory=dict)
     predicted: Mapping[str, Ids] = field(default_factory=dict)
     confidence: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
@@ -210,18 +213,22 @@ def _retrieval(part: Part, notes: list[str]) -> Outcome:
     found = retrieve(part.train, part.y_train, part.test, part.y_test, RECALL)
     own = np.arange(len(part.test))
     within = retrieve(part.test, part.y_test, part.test, part.y_test, RECALL, own=own)
-    shares = {f"recall@{k}": found.recall(k) for k in RECALL}
-    shares |= {f"within-test recall@{k}": within.recall(k) for k in RECALL}
-    figures, ranges = {}, {}
-    for name, one in (("mAP", found), ("within-test mAP", within)):
+    shares, figures = dict[str, float](), dict[str, float]()
+    ranges, people = dict[str, Interval | None](), dict[str, Interval | None]()
+    who = part.subjects_test
+    for where, one in (("", found), ("within-test ", within)):
+        shares |= {f"{where}recall@{k}": one.recall(k) for k in RECALL}
+        if who is not None:
+            people |= {f"{where}recall@{k}": bootstrap(one.found[k], who) for k in RECALL}
         if one.answerable.any():
-            figures[name] = one.mean_average_precision
-            ranges[name] = bootstrap(one.average_precision[one.answerable])
+            asked = one.average_precision[one.answerable]
+            figures[f"{where}mAP"], ranges[f"{where}mAP"] = one.mean_average_precision, bootstrap(asked)
+            people[f"{where}mAP"] = None if who is None else bootstrap(asked, who[one.answerable])
     alone = int((~within.answerable).sum())
     if alone:
         notes.append(f"retrieval within the test part: no other clip has the class of {counted(alone, 'clip')}, so "
                      "there is no answer: a miss in recall, left out of mAP.")  # fmt: skip
-    return Outcome(shares, figures, ranges)
+    return Outcome(shares, figures, ranges, people)
 
 
 def _few_shot(part: Part, notes: list[str]) -> Outcome:
@@ -240,7 +247,7 @@ def _few_shot(part: Part, notes: list[str]) -> Outcome:
         ranges[name] = Interval(found.mean - found.half_width, found.mean + found.half_width)
         more = {"episodes": len(found.accuracy), "queries": found.queries}
     notes.append("few-shot: the classes are those of pretraining, which saw no labels; the interval is over episodes.")
-    return Outcome({}, figures, ranges, more)
+    return Outcome({}, figures, ranges, more=more)
 
 
 def _one_shot(part: Part, notes: list[str]) -> Outcome:
@@ -248,6 +255,12 @@ def _one_shot(part: Part, notes: list[str]) -> Outcome:
     found = ntu_one_shot(np.concatenate([part.train, part.test]), (*part.names_train, *part.names_test))
     alone = found.right[~found.other_view]
     figures, ranges = {"top1": found.accuracy}, {"top1": bootstrap(found.right)}
+    people: dict[str, Interval | None] = {}
+    if part.subjects_train is not None and part.subjects_test is not None:
+        who = np.concatenate([part.subjects_train, part.subjects_test])[found.queries]
+        people["top1"] = bootstrap(found.right, who)
+        if len(alone):
+            people["without other views"] = bootstrap(alone, who[~found.other_view])
     if len(alone):
         figures["without other views"] = found.without_other_views
         ranges["without other views"] = bootstrap(alone)
@@ -255,7 +268,8 @@ def _one_shot(part: Part, notes: list[str]) -> Outcome:
         "one-shot: the encoder may have seen clips of the novel actions in pretraining, without labels; the protocol's "
         "papers train on the other 100 actions only."
     )
-    return Outcome({}, figures, ranges, {"queries": len(found.right), "without_other_views": len(alone)})
+    more = {"queries": len(found.right), "without_other_views": len(alone)}
+    return Outcome({}, figures, ranges, people, more)
 
 
 def _calibration(part: Part, notes: list[str]) -> Outcome:

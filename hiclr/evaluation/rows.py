@@ -85,7 +85,7 @@ def rows_of(result: Mapping[str, Any], name: str, one: Outcome) -> list[dict[str
             "measure": measure,
             "value": result[name][measure],
             "interval": result["intervals"][name].get(measure),
-            "over_subjects": spread.get(measure, {}).get("over_subjects"),
+            "over_subjects": spread.get(measure, {}).get("over_subjects") or _pair(one.over_subjects.get(measure)),
             "seeds": {"pretraining": result["seed"], "protocol": SEED},
             "train": result["data"]["train"],
             "test": result["data"]["test"],

@@ -268,11 +268,14 @@ class _Training:
             total += self._step(indices, draws)
         mean = float(total) / self.steps
         if not math.isfinite(mean):
-            raise InputError(
-                f"Training with labels, epoch {number + 1}: the loss is not finite. Take a lower learning rate than "
-                f"{self.config.lr:g}, and look at the clips with `hiclr doctor`."
-            )
+            raise self._ran_off(f"epoch {number + 1}: the loss is not finite")
         return mean
+
+    def _ran_off(self, what: str) -> InputError:
+        return InputError(
+            f"Training with labels, {what}. Take a lower learning rate than {self.config.lr:g}, and look at the clips "
+            "with `hiclr doctor`."
+        )
 
     def _step(self, indices: Tensor, draws: torch.Generator) -> Tensor:
         self.optimiser.zero_grad()
@@ -326,6 +329,8 @@ class _Training:
         for indices in torch.split(torch.arange(len(self.data.test)), _CHUNK):
             self._stop_if_wanted(None)
             logits = self._logits(self.data.stream(self.data.test_feed.batch(indices)))
+            if not bool(torch.isfinite(logits).all()):  # the last step: no loss came after it
+                raise self._ran_off("test part: scores are not finite, so the weights are not")
             found.append(logits.sort(dim=1, descending=True, stable=True).indices[:, :5].cpu())
         return np.asarray(torch.cat(found).numpy())
 
