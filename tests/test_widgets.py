@@ -1423,6 +1423,44 @@ def test_each_map_rings_clips_of_its_own_where_it_has_some(mount: Any):
 
 
 @pytest.mark.browser
+def test_no_ring_stays_from_another_clip_and_no_filter_is_lost_on_other_maps(mount: Any):
+    scatter = corners()
+    scatter.picked = {"index": 0, "panel": 0, "n": 0}
+    scatter.near = {"of": 0, "space": "a", "rows": [[1, 0.9], [4, 0.5]]}
+    page = mount("explorer", scatter)
+    wait_for(page, rings="1 4 | 1 4")
+    page.mouse.click(*spot(page, 1, 1))
+    wait_for(page, picked=3, rings=" | ")  # until the kernel answers
+    page.evaluate("model.set('near', { of: 3, space: 'a', rows: [[2, 0.9]] })")
+    wait_for(page, rings="2 | 2")
+
+    page.locator(".sk-class", has_text="two").first.click()
+    pressed = page.locator(".sk-legend .sk-class[aria-pressed=true]")
+    page.evaluate("model.set('revision', 2)")  # as of `place`: other maps of the same clips
+    wait_for(page, revision=2)
+    assert pressed.all_text_contents() == ["two"]
+    page.evaluate("model.state.classes = ['one', '2', 'three']; model.set('revision', 3)")
+    wait_for(page, revision=3)
+    assert pressed.count() == 0
+
+
+@pytest.mark.browser
+def test_the_arrow_to_the_picked_clip_shows_its_head(mount: Any):
+    scatter = corners(moves=("a", "b"))
+    scatter.picked = {"index": 0, "panel": 0, "n": 0}
+    page = mount("explorer", scatter)
+    assert page.locator(".sk-arrows").get_attribute("title") == "Arrows from a to b"
+    box = canvas(page).bounding_box()
+    x, y = (round(at - edge) for at, edge in zip(spot(page, 1, -1, 1), (box["x"], box["y"]), strict=True))
+    ink = """(canvas, [x, y]) => {
+      const { data } = canvas.getContext("2d").getImageData(x, y - 10, 1, 21);
+      return data.filter((value, i) => i % 4 === 0 && value < 140).length;
+    }"""
+    head, shaft = (canvas(page).evaluate(ink, [x - back, y]) for back in (19, 60))  # it comes from the left
+    assert head > 1.9 * shaft > 0
+
+
+@pytest.mark.browser
 def test_maps_zoom_at_the_pointer_and_pan(mount: Any):
     page = mount("explorer", corners())
     at = spot(page, 1, 1)

@@ -12,6 +12,7 @@ const NARROWEST = 220; // CSS pixels of one map; below that the maps wrap into r
 const BEYOND = 0.35; // of its size that a map is painted beyond its edges, to be there when it is panned
 const PI2 = 2 * Math.PI;
 const ARROWS = 300; // of a selection, at most
+const RING = 9; // CSS pixels from the picked point to its ring
 const MOST = 6; // values of a selection that are counted by name
 const SIGNS = { right: ["#0072b2", "✓", "the same class"], wrong: ["#d55e00", "✕", "another class"] };
 
@@ -32,7 +33,7 @@ function tools() {
     made.textContent = text;
     return made;
   };
-  const arrows = button("arrows", "arrows", "Arrows from the weakest view to the strongest");
+  const arrows = button("arrows", "arrows", "Arrows from one map to another");
   const all = button("all", "show all", "End the selection and every filter");
   const png = button("png", "PNG", "Save these maps as PNG");
   const words = element("span", "");
@@ -105,9 +106,12 @@ class ExplorerView extends View {
     const titles = model.get("titles");
     this.charts = Array.from({ length: this.fault ? 0 : panels }, (_, p) =>
       new Chart(xy.subarray(2 * p * count, 2 * (p + 1) * count), titles[p] ?? ""));
+    const [before, filters] = [this.scales ?? [], this.filters];
     this.scales = readScales(model, this.labels);
     this.colour = Math.min(this.colour, this.scales.length - 1);
-    this.filters = this.scales.map(() => new Set()); // of each scale, the codes that are shown alone; none means all
+    // of each scale, the codes that are shown alone, none for all; other maps of the same clips leave them as they are
+    const same = (k) => before[k] && ["name", "words"].every((part) => String(before[k][part]) === String(this.scales[k][part]));
+    this.filters = this.scales.map((_, k) => (same(k) ? filters[k] : new Set()));
     this.moves = (model.get("moves") ?? []).length === 2 ? model.get("moves") : null;
     this.paintTools();
     this.canvas.setAttribute("aria-label",
@@ -132,6 +136,9 @@ class ExplorerView extends View {
     }));
     colour.value = this.colour;
     arrows.hidden = !this.moves;
+    if (!this.moves) return;
+    const [from, to] = this.moves.map((p) => this.model.get("titles")[p]);
+    for (const name of ["title", "aria-label"]) arrows.setAttribute(name, `Arrows from ${from} to ${to}`);
   }
 
   colourBy(k) {
@@ -203,8 +210,11 @@ class ExplorerView extends View {
       }));
   }
 
-  /** The clips that map p rings as near. */
-  ringed(p) { return (this.each?.[p] ?? this.nearest).filter((i) => i >= 0 && i < this.count); }
+  /** The clips that map p rings as near; none while the kernel still looks for those of another clip. */
+  ringed(p) {
+    if (this.model.get("near")?.of !== this.model.get("picked").index) return [];
+    return (this.each?.[p] ?? this.nearest).filter((i) => i >= 0 && i < this.count);
+  }
 
   paintFeatured() {
     const { title = "", rows = [] } = this.model.get("featured") ?? {};
@@ -474,7 +484,7 @@ class ExplorerView extends View {
     const { index = -1 } = this.model.get("picked");
     if (this.moves && this.arrows && this.charts[this.moves[1]] === chart) this.drawMoves(chart, index, theme);
     for (const i of this.ringed(this.charts.indexOf(chart))) this.frame(chart, i, this.kin(index, i), theme);
-    if (index >= 0 && index < this.count) this.ring(chart, index, 9, 2.5, theme);
+    if (index >= 0 && index < this.count) this.ring(chart, index, RING, 2.5, theme);
     if (this.hovered >= 0 && this.hovered < this.count) this.ring(chart, this.hovered, 7, 1.5, theme);
     g.restore();
     g.globalAlpha = 0.25;
@@ -529,16 +539,18 @@ class ExplorerView extends View {
     for (const i of shown) {
       g.globalAlpha = i === picked ? 0.9 : 0.35;
       g.lineWidth = i === picked ? 1.8 : 1;
-      this.arrow(chart.place(before[2 * i], before[2 * i + 1]), chart.at(i));
+      this.arrow(chart.place(before[2 * i], before[2 * i + 1]), chart.at(i), i === picked ? RING + 3 : 0);
     }
     g.globalAlpha = 1;
   }
 
-  arrow([xa, ya], [xb, yb]) {
+  /** An arrow that ends `short` pixels before its goal, so that a ring there does not cover its head. */
+  arrow([xa, ya], goal, short) {
     const { g } = this;
-    const length = Math.hypot(xb - xa, yb - ya);
-    if (length < 4) return;
-    const [ux, uy] = [(xb - xa) / length, (yb - ya) / length];
+    const length = Math.hypot(goal[0] - xa, goal[1] - ya);
+    if (length < 4 + short) return;
+    const [ux, uy] = [(goal[0] - xa) / length, (goal[1] - ya) / length];
+    const [xb, yb] = [goal[0] - short * ux, goal[1] - short * uy];
     g.beginPath();
     g.moveTo(xa, ya);
     g.lineTo(xb, yb);
