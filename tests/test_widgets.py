@@ -26,6 +26,7 @@ from hiclr.datasets import SkeletonSet, synthetic
 from hiclr.datasets.preprocessing import Preprocess
 from hiclr.errors import InputError
 from hiclr.figures.camera import Camera, place_of, to_pixels
+from hiclr.figures.style import label
 from hiclr.skeleton import NTU_25, Layout
 
 pytest.importorskip("anywidget", reason="the notebook packages are not installed")
@@ -730,9 +731,27 @@ def test_a_selection_says_what_it_is_made_of():
         shown.select([6])
 
 
+def test_a_clip_plays_beside_one_of_the_same_name():
+    shown = explorer(names=["same"] * 6)
+    shown.scatter.set_state({"beside": {"index": 2, "n": 1}})
+    assert shown.player.titles == ["same · a"] * 2
+    assert [clip[1, 0, 0, 0] for clip in shown.player.clips] == pytest.approx([1.0, 1.2])
+
+
+def test_names_that_are_cut_to_the_same_stay_two():
+    classes = [f"{'long ' * 20}{side}{' name' * 20}" for side in ("left", "right")]
+    shown = explorer(classes=classes)
+    shown.select([0, 1, 2])
+    first, second = shown.scatter.classes
+    assert second == f"{first} (2)"
+    assert shown.make_up()["class"] == {first: 2, second: 1}
+    assert by_group("who", [None, 1, None]).words == ("1", "None")
+
+
 def test_density_is_highest_where_points_crowd():
     points = np.concatenate([np.random.default_rng(0).normal(size=(40, 2)) * 0.01, [[5, 5], [9, 0]]])
     crowd = density(points)
+    assert len(set(density(np.zeros((6, 2))).tolist())) == 1
     assert crowd[:40].min() > crowd[40:].max()
     assert (crowd.min(), crowd.max()) == (0, 1)
 
@@ -1442,6 +1461,18 @@ def test_no_ring_stays_from_another_clip_and_no_filter_is_lost_on_other_maps(mou
     page.evaluate("model.state.classes = ['one', '2', 'three']; model.set('revision', 3)")
     wait_for(page, revision=3)
     assert pressed.count() == 0
+
+
+@pytest.mark.browser
+def test_a_long_name_is_found_whole_and_shown_without_its_middle(mount: Any):
+    names = [f"{'here/' * 20}take {i}{'/there' * 20}" for i in range(5)]
+    page = mount("explorer", Scatter({"a": CORNERS}, [0, 0, 1, 1, 2], ["one", "two", "three"], names))
+    page.locator(".sk-search").fill(names[3].replace(" ", "  "))
+    wait_for(page, selected=1)
+    assert page.evaluate("[...new Int32Array(model.state.selected.buffer)]") == [3]
+    hover(page, 1, 1)
+    shown = page.locator(".sk-tip").text_content().removesuffix(" · two")
+    assert len(shown) == 60 and shown == label(names[3], 60)
 
 
 @pytest.mark.browser

@@ -60,9 +60,20 @@ def by_class(name: str, values: Sequence[int] | NDArray[Any], classes: Sequence[
         raise InputError(f"The explorer numbers up to {MOST} classes; there are {len(classes):,}.")
     if ((y < 0) | (y >= len(classes))).any():
         raise InputError(f"{name} must be indices 0..{len(classes) - 1} into the {len(classes)} classes.")
-    words = tuple(label(word, 40) for word in classes)
+    words = _distinct([label(word, 40) for word in classes])
     markers = tuple(class_marker(c) for c in range(len(classes)))
     return Colouring(label(name, 40), y.astype(np.uint8), words, tuple(class_colours(len(classes))), markers)
+
+
+def _distinct(words: Sequence[str]) -> tuple[str, ...]:
+    """The words, with a number where one is there again: long names may differ in what was left out of them."""
+    found: dict[str, None] = {}
+    for word in words:
+        unlike, again = word, 2
+        while unlike in found:
+            unlike, again = f"{word} ({again})", again + 1
+        found[unlike] = None
+    return tuple(found)
 
 
 def by_group(name: str, values: Sequence[Any] | NDArray[Any]) -> Colouring:
@@ -74,6 +85,8 @@ def by_group(name: str, values: Sequence[Any] | NDArray[Any]) -> Colouring:
     array = np.asarray(values)
     if array.dtype.kind == "f":
         return by_number(name, array)
+    if array.dtype.kind == "O":  # None among numbers, say
+        array = array.astype(str)
     found, index = np.unique(array, return_inverse=True)
     if len(found) > MOST:
         if array.dtype.kind not in "iu":
@@ -94,13 +107,13 @@ def by_rightness(predicted: NDArray[Any], y: NDArray[Any]) -> Colouring:
 
 
 def density(points: NDArray[Any]) -> NDArray[np.float32]:
-    """How crowded a map (N, 2) is at each point, 0..1: the rank of the distance to its tenth neighbour on the map."""
+    """How crowded a map (N, 2) is at each point, 0..1: the rank of the distance to its tenth neighbour on the map;
+    the same for equal distances."""
     count = len(points)
     if count < 3:
         return np.zeros(count, dtype=np.float32)
     from scipy.spatial import cKDTree
+    from scipy.stats import rankdata
 
     far = cKDTree(points).query(points, k=min(_NEAR, count - 1) + 1)[0][:, -1]
-    rank = np.empty(count, dtype=np.float32)
-    rank[np.argsort(-far, kind="stable")] = np.arange(count, dtype=np.float32) / (count - 1)
-    return rank
+    return np.asarray((rankdata(-far) - 1) / (count - 1), dtype=np.float32)

@@ -13,6 +13,7 @@ const BEYOND = 0.35; // of its size that a map is painted beyond its edges, to b
 const PI2 = 2 * Math.PI;
 const ARROWS = 300; // of a selection, at most
 const RING = 9; // CSS pixels from the picked point to its ring
+const LETTERS = 60; // of a clip's name, at most
 const MOST = 6; // values of a selection that are counted by name
 const SIGNS = { right: ["#0072b2", "✓", "the same class"], wrong: ["#d55e00", "✕", "another class"] };
 
@@ -21,6 +22,13 @@ function hand(name, blob) {
   const link = element("a", "", { download: name, href: URL.createObjectURL(blob) });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+/** A long name without its middle; it is searched whole. */
+function shortened(name) {
+  const signs = [...name];
+  const head = Math.floor((2 * (LETTERS - 1)) / 3);
+  return signs.length <= LETTERS ? name : [...signs.slice(0, head), "…", ...signs.slice(head + 1 - LETTERS)].join("");
 }
 
 /** What stands above the legend. */
@@ -205,7 +213,7 @@ class ExplorerView extends View {
     this.list(this.near, rows.length ? `nearest in ${space}, by cosine: ${right} of ${rows.length} of its class` : "",
       rows.map(([i, cosine]) => {
         const [, sign, means] = SIGNS[this.kin(of, i)];
-        return { i, sign, title: means, text: `${this.names[i]} · ${this.classes[this.labels[i]]} ${cosine.toFixed(3)}`, kind: this.kin(of, i),
+        return { i, sign, title: means, text: `${this.name(i)} · ${this.classes[this.labels[i]]} ${cosine.toFixed(3)}`, kind: this.kin(of, i),
           act: () => this.send("beside", { index: i, n: (this.model.get("beside")?.n ?? 0) + 1 }) };
       }));
   }
@@ -270,7 +278,7 @@ class ExplorerView extends View {
   }
 
   find(words) {
-    const wanted = words.trim().toLowerCase();
+    const wanted = words.trim().replace(/\s+/g, " ").toLowerCase();
     const found = wanted ? this.names.flatMap((name, i) => (name.toLowerCase().includes(wanted) ? [i] : [])) : [];
     this.tellSelected(found);
     if (wanted && !found.length) this.makeUp.textContent = "no name holds this";
@@ -348,10 +356,11 @@ class ExplorerView extends View {
     this.later();
   }
 
+  name(i) { return shortened(this.names[i] ?? `clip ${i}`); }
+
   /** What is known of clip i, as one line. */
   text(i, whole = true) {
-    const name = this.names[i] ?? `clip ${i}`;
-    return [name, ...(whole ? this.scales : this.scales.slice(0, 1)).map((scale) => told(scale, i))].filter(Boolean).join(" · ");
+    return [this.name(i), ...(whole ? this.scales : this.scales.slice(0, 1)).map((scale) => told(scale, i))].filter(Boolean).join(" · ");
   }
 
   hover(index, at) {

@@ -125,7 +125,7 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
             caption=_caption(title, maps),
         )
         self.player = Player([self.first_view(0)], layout, None, fps, synthetic=self._synthetic)
-        self._play(self._look_up(0))
+        self._play_one(0)
         self.message = ipywidgets.HTML()
         super().__init__([self.scatter, self.message, self.player])
         self.scatter.picked = {"index": 0, "panel": 0, "n": 0}
@@ -258,11 +258,14 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         first, *others = shown.items() if isinstance(shown, Mapping) else [("", shown)]
         return {self._title_of(index): first[1], **dict(others)}
 
-    def _play(self, shown: Mapping[str, Clip | View]) -> None:
-        views = [isinstance(each, View) for each in shown.values()]
-        clips = [each.unmasked if isinstance(each, View) else each for each in shown.values()]
-        hidden = [each.hidden.numpy() for each in shown.values() if isinstance(each, View)]
-        self.player.update(clips, list(shown), refit=True, hidden=hidden if all(views) else None)
+    def _play(self, titles: Sequence[str], shown: Sequence[Clip | View]) -> None:
+        clips = [each.unmasked if isinstance(each, View) else each for each in shown]
+        hidden = [each.hidden.numpy() for each in shown if isinstance(each, View)]
+        self.player.update(clips, list(titles), refit=True, hidden=hidden if len(hidden) == len(shown) else None)
+
+    def _play_one(self, index: int) -> None:
+        shown = self._look_up(index)
+        self._play(list(shown), list(shown.values()))
 
     def _known(self, index: Any) -> int:
         if not 0 <= int(index) < len(self._labels):
@@ -284,7 +287,7 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
 
     def _show(self, picked: Mapping[str, Any]) -> None:
         index = self._known(picked["index"])
-        self._play(self._look_up(index))  # first: the clip is what is waited for
+        self._play_one(index)  # first: the clip is what is waited for
         self._point_out(index, int(picked.get("panel", 0)))
         self.picked = dict(picked)
 
@@ -303,7 +306,8 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
     def _show_beside(self, beside: Mapping[str, Any]) -> None:
         """Play another clip beside the picked one."""
         pair = (self.picked["index"], self._known(beside["index"]))
-        self._play(dict(next(iter(self._look_up(index).items())) for index in pair))
+        firsts = [next(iter(self._look_up(index).items())) for index in pair]
+        self._play([title for title, _ in firsts], [clip for _, clip in firsts])
 
     def describe(self) -> str:
         clips, maps = len(self._labels), len(self._maps)

@@ -15,6 +15,8 @@ from hiclr.widgets.scripts import script, style
 
 __all__ = ["Scatter"]
 
+_NAME = 300  # letters of a clip's name that can be searched; the page shows fewer
+
 
 class Scatter(anywidget.AnyWidget):  # type: ignore[misc]
     """P maps of the same N clips. Drag pans, the wheel zooms, a double-click beside the points resets, a click picks,
@@ -93,7 +95,7 @@ class Scatter(anywidget.AnyWidget):  # type: ignore[misc]
             panels=len(points),
             count=count,
             titles=[label(name, 60) for name in maps],
-            names=[label(name, 60) for name in names],
+            names=[label(name, _NAME) for name in names],
             classes=list(own.words),
             palette=list(own.palette),
             markers=list(own.markers),
