@@ -1,6 +1,8 @@
 """Maps in one frame, samples of a set, and the numbers beside the maps."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from hiclr.errors import InputError
 from hiclr.evaluation import (
     alignment,
     cluster_agreement,
+    clusters,
     effective_rank,
     geometry,
     neighbour_change,
@@ -20,6 +23,7 @@ from hiclr.evaluation import (
     uniformity,
 )
 from hiclr.evaluation import maps as maps_module
+from hiclr.evaluation.clusters import layout_start, solve_tsne
 from hiclr.evaluation.geometry import compact
 
 
@@ -44,6 +48,26 @@ def test_maps_share_start_and_frame_and_are_computed_once(tmp_path: Path, monkey
     assert all(np.array_equal(again[name].points, made[name].points) for name in made)
     with pytest.raises(pytest.fail.Exception, match="computed again"):
         tsne_maps({"basic": x}, seed=4, keep=tmp_path / "maps")
+
+
+@pytest.mark.filterwarnings("error")
+def test_maps_start_from_the_first_branch_whose_clips_differ(monkeypatch: pytest.MonkeyPatch):
+    x, _ = groups(12)
+    dead = np.full((12, 4), 0.1, dtype=np.float32)
+    made = tsne_maps({"dead": dead, "basic": x, "zero": 0 * dead})
+    assert {each.start for each in made.values()} == {"PCA of basic"}
+    assert not layout_start(np.full((37, 4), 0.1)).any() and not layout_start(np.zeros((3, 2))).any()
+    started: list[object] = []
+
+    def fast(initialization: object, **_: object) -> SimpleNamespace:
+        started.append(initialization)
+        return SimpleNamespace(fit=np.array)
+
+    monkeypatch.setitem(sys.modules, "openTSNE", SimpleNamespace(TSNE=fast))
+    monkeypatch.setattr(clusters, "_LARGE", 4)
+    solve_tsne(x, 0, 3, np.zeros((12, 2)))  # a start of zeros would leave all points on one place
+    solve_tsne(dead, 0, 3)
+    assert started == ["pca", "random"]
 
 
 def test_a_damaged_map_is_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture):
@@ -87,6 +111,22 @@ def test_numbers_of_cases_that_are_known():
     assert effective_rank(np.ones((3, 2))) == 1
     x, y = groups()
     assert cluster_agreement(x, y) == pytest.approx((1, 1))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_dead_encoder_gets_no_good_numbers_and_no_warning():
+    _, y = groups()
+    for dead in (np.zeros((40, 8)), np.ones((40, 8))):
+        row = geometry(dead, y, {}, positives=dead)
+        assert row["uniformity"] == pytest.approx(0) and row["alignment"] == 0 and row["effective rank"] == 1
+        assert row["NMI"] == row["ARI"] == 0
+
+
+def test_clusters_are_not_compared_with_classes_that_group_nothing():
+    x, y = groups(6)
+    for alone in (np.zeros(6, int), np.arange(6)):
+        assert list(geometry(x, alone, {})) == ["purity", "uniformity", "effective rank"]
+    assert {"NMI", "ARI"} <= set(geometry(x, y, {}))
 
 
 def test_wide_features_are_measured_in_fewer_dimensions_with_the_same_numbers():

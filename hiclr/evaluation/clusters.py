@@ -19,6 +19,7 @@ __all__ = [
     "tsne",
 ]
 
+_ROUNDING = 1e-13  # relative, of a mean in 64 bit
 _LARGE = 5000  # from here on openTSNE, where it is installed, is much faster than scikit-learn
 
 
@@ -79,9 +80,11 @@ def _reduced(features: NDArray[Any]) -> NDArray[np.float64]:
     """(N, at most 50) principal components of features whose scale is taken out: t-SNE's early steps depend on it."""
     from sklearn.decomposition import PCA
 
-    x = np.asarray(features, dtype=np.float64)
-    x = x - x.mean(axis=0)
-    x = x / (float(np.sqrt((x**2).sum(axis=1).mean())) or 1.0)
+    given = np.asarray(features, dtype=np.float64)
+    x = given - given.mean(axis=0)
+    spread = float(np.sqrt((x**2).sum(axis=1).mean()))
+    same = spread <= _ROUNDING * np.abs(given).max()  # all rows are one: what is left of them is the mean's rounding
+    x = np.zeros_like(x) if same else x / spread
     components = min(50, *x.shape)
     if x.shape[1] > components or not x.any():
         x = PCA(components, svd_solver="full").fit_transform(x) if x.any() else x[:, :components]
@@ -89,10 +92,13 @@ def _reduced(features: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def layout_start(features: NDArray[Any]) -> NDArray[np.float64]:
-    """(N, 2) places from which several maps can start: two principal components, as small as t-SNE wants them."""
+    """(N, 2) places from which several maps can start: two principal components, as small as t-SNE wants them; zeros
+    where all clips have the same features."""
     from sklearn.decomposition import PCA
 
     x = _reduced(features)
+    if not x.any():
+        return np.zeros((len(x), 2))
     x = PCA(min(2, *x.shape), svd_solver="full").fit_transform(x)
     x = np.pad(x, ((0, 0), (0, 2 - x.shape[1])))
     return np.asarray(1e-4 * x / (float(x[:, 0].std()) or 1.0))
@@ -103,19 +109,20 @@ def solve_tsne(
 ) -> tuple[str, NDArray[Any]]:
     """(method, points (N, 2)) of finite features; `start` (N, 2) instead of their own principal components."""
     x = _reduced(features)
+    own = "pca" if x.shape[1] >= 2 and x.any() else "random"
+    start = None if start is None or not start.any() else start
     if len(x) >= _LARGE:
         try:
             import openTSNE
         except ImportError:
             pass
         else:
-            begin: Any = "pca" if start is None else start
+            begin: Any = own if start is None else start
             fast = openTSNE.TSNE(perplexity=perplexity, initialization=begin, random_state=seed, n_jobs=1)
             return "openTSNE", np.asarray(fast.fit(x))
     from sklearn.manifold import TSNE
 
-    own = "pca" if x.shape[1] >= 2 and x.any() else "random"
-    init: Any = own if start is None or not start.any() else start.astype(np.float32)
+    init: Any = own if start is None else start.astype(np.float32)
     exact = TSNE(2, perplexity=perplexity, init=init, learning_rate="auto", random_state=seed, n_jobs=1)
     return "scikit-learn", exact.fit_transform(x.astype(np.float32))
 

@@ -1,5 +1,6 @@
 """Numbers beside a map, which need no picture: is it actions that lie together, and how much of the space is used?"""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -68,7 +69,8 @@ def uniformity(features: NDArray[Any], seed: int = 0) -> float:
     if len(features) < 2:
         raise InputError(f"uniformity needs at least 2 clips; there are {len(features)}.")
     x = _units(features)[_some(len(features), seed)]
-    squared = np.clip(2 - 2 * (x @ x.T), 0, None)
+    length = (x**2).sum(axis=1)  # 1; of a row of zeros 0, which lies on no sphere but at no distance from its like
+    squared = np.clip(length[:, None] + length - 2 * (x @ x.T), 0, None)
     total = np.exp(-_TEMPERATURE * squared).sum() - np.exp(-_TEMPERATURE * np.diag(squared)).sum()
     return float(np.log(total / (len(x) * (len(x) - 1))))
 
@@ -100,9 +102,12 @@ def cluster_agreement(features: NDArray[Any], y: NDArray[np.int64], seed: int = 
     Source: Vinh et al., JMLR 2010; Hubert and Arabie, 1985.
     """
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-    clusters = KMeans(len(np.unique(y)), n_init=3, random_state=seed).fit_predict(_units(features))
+    with warnings.catch_warnings():  # fewer different clips than clusters: a collapse, and the numbers tell it
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        clusters = KMeans(len(np.unique(y)), n_init=3, random_state=seed).fit_predict(_units(features))
     return float(normalized_mutual_info_score(y, clusters)), float(adjusted_rand_score(y, clusters))
 
 
@@ -113,7 +118,8 @@ def geometry(
     positives: NDArray[Any] | None = None,
     seed: int = 0,
 ) -> dict[str, float]:
-    """All numbers of one branch, by name; one that cannot be had (a single subject, no positives) is left out.
+    """All numbers of one branch, by name; one that cannot be had (a single subject, every clip a class of its own,
+    no positives) is left out.
 
     Args:
         features: (N, D).
@@ -132,7 +138,8 @@ def geometry(
         if 2 <= len(np.unique(ids)) < len(ids):
             row[f"silhouette by {name}"] = silhouette(features, ids, seed)
     row["purity"] = neighbour_purity(features, y)
-    row["NMI"], row["ARI"] = cluster_agreement(features, y, seed)
+    if 2 <= len(np.unique(y)) < len(y):
+        row["NMI"], row["ARI"] = cluster_agreement(features, y, seed)
     row |= near
     row["uniformity"] = uniformity(features, seed)
     row["effective rank"] = effective_rank(features)

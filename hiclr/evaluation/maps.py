@@ -29,7 +29,8 @@ def tsne_maps(
 ) -> dict[str, Embedding]:
     """A t-SNE map for each branch, in one frame: the same clip starts at the same place in all of them.
 
-    Every map starts from the two first principal components of the first branch, and is turned (or mirrored, never
+    Every map starts from the two first principal components of the first branch (of the first that has some, where an
+    encoder gives all clips the same features), and is turned (or mirrored, never
     stretched) onto the first map at the end. Where a clip has moved between two maps is then more than chance, but
     still only a picture: t-SNE itself may tear a group apart.
 
@@ -54,14 +55,15 @@ def tsne_maps(
             )
         check_finite(array, f"features of {name!r}")
     perplexity = clamp_perplexity(perplexity, count)
-    start = layout_start(features[first])
+    starts = ((name, layout_start(array)) for name, array in features.items())
+    origin, start = next(((name, places) for name, places in starts if places.any()), (first, np.zeros((count, 2))))
     found: dict[str, Embedding] = {}
     with progress(len(features), 0, unit="map", delay=2) as bar:
         for name, array in features.items():
             method, points = _kept(array, start, seed, perplexity, keep)
             if found:
                 points = _turned(points, found[first].points)
-            found[name] = Embedding(points, perplexity, seed, method, f"PCA of {first}")
+            found[name] = Embedding(points, perplexity, seed, method, f"PCA of {origin}")
             bar.update()
     return found
 

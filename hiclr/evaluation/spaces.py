@@ -38,7 +38,7 @@ KEY = "key"
 """The slowly following encoder on clean clips, of methods that have one."""
 
 NUMBERS = ("purity", "NMI", "ARI", "alignment", "uniformity", "effective rank")
-"""What every row has, in this order, after the silhouettes."""
+"""What a row has, in this order, after the silhouettes; NMI and ARI only of classes that group the clips."""
 
 SEEDS_UNTRAINED = 3
 SEED_APART = ("seed", *CHANGE_NO_WEIGHT)
@@ -168,7 +168,7 @@ def _what_it_saw(train: SkeletonSet, clips: SkeletonSet) -> str:
 def _numbers(space: _Space, clips: SkeletonSet) -> dict[str, float]:
     row = geometry(space.x, clips.y, clips.ids) | {"alignment": alignment(space.clean, space.view)}
     silhouettes = [name for name in row if name not in NUMBERS]
-    return {name: row[name] for name in (*silhouettes, *NUMBERS)}
+    return {name: row[name] for name in (*silhouettes, *NUMBERS) if name in row}
 
 
 def _clean(run: Run, clips: SkeletonSet, view: str, encoder: nn.Module, device: str) -> _Space:
