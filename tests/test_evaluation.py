@@ -47,6 +47,7 @@ from hiclr.evaluation import (
     tsne,
 )
 from hiclr.evaluation import knn as knn_module
+from hiclr.evaluation.names import figure_name
 from hiclr.evaluation.rows import statistics_of
 from hiclr.features import extract, features, load_encoder, load_projection, random_encoder, weights_digest
 from hiclr.pretraining import PRESETS, PretrainConfig, prepare_run, pretrain
@@ -685,6 +686,7 @@ def test_every_row_says_all_that_it_is_of(everything: dict[str, Any], acted: Run
     assert {row["protocol"] for row in rows} == {*MEASURED, "baseline"}
     for row in rows:
         assert row["value"] == everything[row["protocol"]][row["measure"]]
+        assert row["name"] == figure_name(row["protocol"], row["measure"])
         assert row["run"] == acted.path.name
         assert row["commit"] == everything["environment"]["commit"]
         assert row["seeds"] == {"pretraining": 3, "protocol": 0}

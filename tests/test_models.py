@@ -65,6 +65,11 @@ def test_an_export_holds_the_weights_what_they_are_and_a_card(run: Run, exported
     for part in ("bone stream", "| seed | 0 |", "| clips trained on | 16 |", "## Data and licence", "not stated here",
                  "| last | 2 |", "hiclr.load", "| epochs | 2 |", config["data"]["fingerprint"]):  # fmt: skip
         assert part in card, part
+    head = next(line for line in card.splitlines() if "| info_nce |" in line).split(" | ")
+    assert len(head) == len(set(head)), "no two columns have one name"
+    said = {line[2:].split(":")[0].split(",")[0] for line in card.splitlines() if line.startswith("- ")}
+    assert {name.strip("| ") for name in head[2:]} <= said | {"consistency_2"}
+    assert "A fingerprint is" in card
 
 
 def test_a_loaded_model_prepares_clips_as_the_run_did(run: Run, exported: Path):
@@ -88,7 +93,10 @@ def test_an_export_is_evaluated_as_its_run(run: Run, exported: Path, tmp_path: P
     ]
     evaluated = run.export(tmp_path / "evaluated", licence="CC BY 4.0")  # the card shows what was measured
     card = (evaluated / "README.md").read_text()
-    assert f"| linear probe top1, % | {theirs['linear']['top1']:.4g} |" in card and "16 train / 8 test clips" in card
+    assert f"| linear, top-1 | {theirs['linear']['top1']:.2f} | " in card and "16 train / 8 test clips" in card
+    assert f"| random encoder, kNN, k = 1 | {theirs['baseline']['random_knn_1']:.2f} | " in card
+    after = card.split("What a reader of them must know:")[1]
+    assert theirs["notes"] and all(f"- {note}\n" in after for note in theirs["notes"])
     assert "| licence of the data | CC BY 4.0 |" in card
     again = load_run(evaluated).export(tmp_path / "again")  # an export of an export is the same
     assert (again / "model.safetensors").read_bytes() == (evaluated / "model.safetensors").read_bytes()

@@ -16,8 +16,8 @@ from hiclr.commands import report
 from hiclr.datasets import SkeletonSet, save_set
 from hiclr.errors import InputError
 from hiclr.evaluation import Predictions, evaluate
+from hiclr.evaluation.names import figure_name
 from hiclr.evaluation.published import expected
-from hiclr.evaluation.text import figure_name
 from hiclr.figures import evaluation as drawn
 from hiclr.pretraining import PRESETS, prepare_run, pretrain
 from hiclr.reporting import Evaluated, confused_table, latex, load_evaluated, markdown, page, tables

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hiclr.datasets.base import Ids
+from hiclr.evaluation.names import figure_name
 from hiclr.evaluation.protocols import SEED, Outcome, Part, percent
 from hiclr.evaluation.statistics import (
     Interval,
@@ -83,6 +84,7 @@ def rows_of(result: Mapping[str, Any], name: str, one: Outcome) -> list[dict[str
             "stream": result["stream"],
             "protocol": name,
             "measure": measure,
+            "name": figure_name(name, measure),
             "value": result[name][measure],
             "interval": result["intervals"][name].get(measure),
             "over_subjects": spread.get(measure, {}).get("over_subjects") or _pair(one.over_subjects.get(measure)),

@@ -4,34 +4,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hiclr.evaluation.floors import RAW, UNTRAINED
+from hiclr.evaluation.names import RANDOM_ENCODER, RAW_DISTANCES, figure_name
 from hiclr.evaluation.protocols import TOP
 from hiclr.evaluation.rows import interval
 
-__all__ = ["RANDOM_ENCODER", "RAW_DISTANCES", "figure_name", "table"]
-
-RANDOM_ENCODER, RAW_DISTANCES = "random encoder", "raw 1-NN"
-"""What floors are called where people read of them."""
+__all__ = ["table"]
 
 _COLUMNS = {"linear top-1": ("linear", "top1"), "linear top-5": ("linear", "top5"),
             "kNN k=1": ("knn", "1"), "kNN k=20": ("knn", "20")}  # fmt: skip
 _WIDTH = 25
-_CALIBRATION = {
-    "ece": "ECE of the linear probe",
-    "aece": "adaptive ECE of the linear probe",
-    "ece_before": "ECE of a probe on part of train",
-    "aece_before": "adaptive ECE of that probe",
-    "ece_after": "its ECE after temperature scaling",
-    "aece_after": "its adaptive ECE after that",
-}
-_PROBES = {
-    "linear": "linear",
-    "linear-hiclr": "linear, HiCLR's SGD",
-    "linear-actclr": "linear, ActCLR's SGD",
-    "linear-mamp": "linear, MAMP's SGD",
-    "linear-sgd": "linear, SGD, chosen rate",
-    "knn": "kNN",
-    "knn-projection": "kNN on projections",
-}
 
 
 def table(result: Mapping[str, Any]) -> str:
@@ -78,20 +59,6 @@ def expected_text(found: Mapping[str, Any]) -> str:
         cells = f"{row['protocol']:<18}{row['stream']:<15}{row['method']:<34}{published:>9}{ours:>9}"
         lines.append(f"{cells}  {row['source']}")
     return "\n".join([*lines, "", "Why ours may differ", *(f"- {reason}" for reason in found["reasons"])])
-
-
-def figure_name(protocol: str, measure: str) -> str:
-    """What a row of results is called where people read it: ("knn", "5") is "kNN, k = 5", and ("baseline",
-    "random_knn_5") is "random encoder, kNN, k = 5"."""
-    if protocol == "baseline":
-        return RAW_DISTANCES if measure == RAW else f"{RANDOM_ENCODER}, {figure_name(*UNTRAINED[measure])}"
-    if protocol == "calibration":
-        return _CALIBRATION.get(measure, measure)
-    if measure.isdigit():
-        measure = f"k = {measure}"
-    elif measure.startswith("top") and measure[3:].isdigit():
-        measure = f"top-{measure[3:]}"
-    return f"{_PROBES.get(protocol, protocol)}, {measure}"
 
 
 def _further(result: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hiclr.errors import InputError
 from hiclr.evaluation import interval, most_confused
 from hiclr.evaluation.floors import RAW, UNTRAINED
-from hiclr.evaluation.text import RANDOM_ENCODER, RAW_DISTANCES, figure_name
+from hiclr.evaluation.names import RANDOM_ENCODER, RAW_DISTANCES, figure_name
 from hiclr.figures.style import (
     INK,
     PALETTE,

@@ -7,8 +7,8 @@ import numpy as np
 
 from hiclr.errors import InputError
 from hiclr.evaluation import compare, confusion_counts, most_confused, over_seeds
+from hiclr.evaluation.names import figure_name
 from hiclr.evaluation.protocols import TOP
-from hiclr.evaluation.text import figure_name
 from hiclr.reporting.results import Evaluated
 from hiclr.workbook import Table
 
