@@ -376,6 +376,53 @@ def test_a_folder_of_other_settings_or_data_is_refused_before_anything_is_change
     assert (study.folder / "study.json").read_bytes() == before
 
 
+def test_rows_that_the_grid_no_longer_asks_for_are_put_aside_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """With runs that are none: a row is there for those of the first seed that have a folder."""
+
+    def row(self: Study, trial: Trial) -> dict[str, Any] | None:
+        right = {"one-branch": 50.0, "two-branches": 60.0}.get(trial.folder.parent.name)
+        if trial.seed or right is None or not (trial.folder / "made").exists():
+            return None
+        return {"variant": trial.variant, "seed": 0, "linear": right, "knn_1": 1.0, "knn_20": 2.0, "epochs": 2,
+                "seconds": 1.0}  # fmt: skip
+
+    monkeypatch.setattr(Study, "row", row)
+    monkeypatch.setattr("hiclr.ablation.running._Work.run", lambda _: None)
+    out, clips, told = tmp_path / "out", tiny_set(), []
+    names = ("one branch", "two branches")
+
+    def run(*kept: str) -> list[dict[str, Any]]:
+        text = "\n".join(f'[[variant]]\nname = "{name}"\nbranches = {1 + names.index(name)}' for name in kept)
+        grid = read_grid(grid_file(tmp_path, f"[base]\nepochs = 2\n{text}"))
+        return run_study(Study(out, grid, [0], clips), "synthetic", device="cpu", tell=told.append)
+
+    def earlier() -> list[dict[str, Any]]:
+        path = out / "earlier.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    for name in names:
+        place = out / name.replace(" ", "-") / "seed-0"
+        place.mkdir(parents=True)
+        (place / "made").touch()
+    both = run(*names)
+    assert len(both) == 2 and not earlier() and not told
+    assert [row["variant"] for row in run("two branches")] == ["two branches"]
+    (aside,) = earlier()
+    assert {**aside, "of": 0} == {
+        **both[0],
+        "of": 0,
+    } and "1 row of runs that this grid has not" in told[0]
+    assert aside["of"]["settings"] == {"branches": 1} and aside["of"]["base"] == {"epochs": 2}
+    assert aside["of"]["data"]["fingerprint"] == clips.fingerprint
+    run("two branches")
+    assert earlier() == [aside] and len(told) == 1, "once"
+    with (out / "results.jsonl").open("a") as file:
+        file.write("torn {\n")
+    (out / "two-branches" / "seed-0" / "made").unlink()  # as where only the tables were copied
+    assert run(*names) == both[:1]
+    assert [row.get("variant", row.get("damaged")) for row in earlier()] == ["one branch", "two branches", "torn {"]
+
+
 def test_two_commands_do_not_work_on_one_folder(tmp_path: Path):
     study = Study(tmp_path / "out", read_grid(grid_file(tmp_path)), [0], tiny_set())
     other = Study(study.folder, read_grid(grid_file(tmp_path, '[[variant]]\nname = "other"')), [0], study.clips)

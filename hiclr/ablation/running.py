@@ -9,6 +9,7 @@ import torch
 
 from hiclr.ablation.clock import Clock
 from hiclr.ablation.crew import Event, Worker, how_it_ended
+from hiclr.ablation.earlier import EARLIER
 from hiclr.ablation.study import Study, Trial
 from hiclr.datasets.spool import cores
 from hiclr.datasets.wording import counted, duration
@@ -64,6 +65,11 @@ def run_study(
     study.open()
     with study.locked():
         work = _Work(study, data, devices, jobs, tell)
+        if study.aside:
+            tell(
+                f"results.jsonl had {counted(study.aside, 'row')} of runs that this grid has not, or has not here: "
+                f"kept in {study.folder / EARLIER}, with what they were of."
+            )
         try:
             with closing(work):
                 work.run()

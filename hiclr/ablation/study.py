@@ -2,6 +2,7 @@
 
 study.json                 the grid, seeds and data
 results.jsonl              one row per run: accuracies on the test part, or what it failed with
+earlier.jsonl              rows that were there and that the grid no longer asks for, see `put_aside`
 <variant>/seed-<n>/        the run folders
 log/worker-<n>.txt         what the processes said
 """
@@ -15,6 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from hiclr.ablation.earlier import put_aside
 from hiclr.ablation.grid import Grid
 from hiclr.datasets import SkeletonSet
 from hiclr.errors import InputError
@@ -67,6 +69,8 @@ class Study:
         clips: a set with a train and a test part.
         split: the set's protocol; its first when left out.
 
+    `aside` is the number of rows that were put aside so far, see `put_aside`.
+
     Raises:
         InputError: no test part, or settings that no run on these clips could have.
     """
@@ -76,6 +80,7 @@ class Study:
     ) -> None:
         self.folder, self.grid, self.seeds, self.clips, self.split = Path(folder), grid, tuple(seeds), clips, split
         self.train, test = clips.split(split)
+        self.aside = 0
         for variant in grid.variants:
             try:
                 check_trainable(variant.config, self.train)
@@ -141,6 +146,7 @@ class Study:
         except Timeout:
             raise InputError(f"{self.folder} is being worked on by another process. Wait for it, or stop it.") from None
         try:
+            self.aside += put_aside(self.folder, self._finished(), tuple(MEASURES))
             about = {**self.grid.to_dict(), "seeds": list(self.seeds), "data": self.data}
             write_json(self.folder / "study.json", about)
             yield
@@ -176,6 +182,9 @@ class Study:
             "environment": {key: value for key, value in trained.items() if key not in ("commit", "continued")},
         }
 
+    def _finished(self) -> list[Row]:
+        return [row for row in map(self.row, self.trials) if row is not None]
+
     def write(self, failed: Mapping[Trial, str]) -> list[Row]:
         """Put the rows of all runs that are through, and of those that failed, into results.jsonl; the rows."""
         rows = []
@@ -184,6 +193,7 @@ class Study:
             if row is None and trial in failed:
                 row = {"variant": trial.variant, "seed": trial.seed, "error": failed[trial]}
             rows += [] if row is None else [row]
+        self.aside += put_aside(self.folder, rows, tuple(MEASURES))
         write_atomically(self.folder / "results.jsonl", b"".join(json_bytes(row) for row in rows))
         return rows
 

@@ -20,7 +20,8 @@ class Ablate:
     """Compare settings: every variant of a grid with several seeds, trained, evaluated, and put into one table.
 
     The same command again goes on: finished runs are left alone, half ones go on exactly. A run that fails is
-    reported and the others go on. Accuracies are those of the test part, of settings fixed beforehand.
+    reported and the others go on. Rows that another grid left in the folder are kept in its earlier.jsonl. Accuracies
+    are those of the test part, of settings fixed beforehand.
     """
 
     grid: Positional[Path]
