@@ -12,6 +12,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hiclr.ablation import worker
+from hiclr.datasets import open_set
 from hiclr.datasets.saving import save_set
 from hiclr.encoders import BiGRU, own, use_encoder
 from hiclr.errors import InputError
@@ -160,6 +162,8 @@ def test_the_command_line_names_it_again(tmp_path: Path, unknown: None, monkeypa
     (tmp_path / "somebodys.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
     save_set(clips(16), "set.npz")
+    tested = replace(clips(16), protocols={"test": np.arange(16) >= 10})
+    save_set(tested, "tested.npz")
     flags = ("--epochs", "1", "--frames", "8", "--features", "8", "--batch-size", "8", "--least-steps", "1")
     done = inside("pretrain", "--data", "set.npz", "--out", "run", *flags, "--encoder", "somebodys:Flat")
     assert done.returncode == 0, done.stderr
@@ -171,9 +175,39 @@ def test_the_command_line_names_it_again(tmp_path: Path, unknown: None, monkeypa
     assert done.returncode == 0, done.stderr
     with np.load("f.npz") as found:
         assert found["strong"].shape == (16, 8)
+    (tmp_path / "second").symlink_to("run")
+    for command, more in (("fuse", ("second",)), ("report", ("--markdown", "r.md"))):
+        monkeypatch.setattr(own, "_OWN", {})
+        line = (command, "run", *more, "--data", "tested.npz")
+        assert "Name it yourself: --encoder somebodys:Flat" in inside(*line).stderr
+        assert inside(*line, "--encoder", "somebodys:Flat").returncode == 0, command
     done = inside("evaluate", "run", "--data", "set.npz", "--encoder", "somebodys:Round")
     assert done.returncode == 2
     assert "cannot be imported" in " ".join(done.stderr.split())
+
+
+def test_an_ablation_runs_what_its_command_names(
+    tmp_path: Path, unknown: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "somebodys.py").write_text(MODULE)
+    (tmp_path / "grid.toml").write_text(
+        "[base]\nepochs = 1\nframes = 8\nfeatures = 8\nbatch_size = 8\nleast_steps = 1\nknn_every = 0\n"
+        '[[variant]]\nname = "mine"\nencoder = "somebodys:Flat"'
+    )
+    monkeypatch.chdir(tmp_path)
+    save_set(replace(clips(16), protocols={"test": np.arange(16) >= 10}), "set.npz")
+    given: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        "hiclr.ablation.running._Work.run",
+        lambda work: given.extend({"name": "", "folder": t.folder, "config": t.config.to_dict()} for t in work.waiting),
+    )
+    line = ("ablate", "grid.toml", "--data", "set.npz", "--out", "out", "--seeds", "1", "--jobs", "1")
+    assert "Name it yourself: --encoder somebodys:Flat" in inside(*line).stderr
+    assert "not complete" in inside(*line, "--encoder", "somebodys:Flat").stdout.lower() and len(given) == 1
+    monkeypatch.setattr(own, "_OWN", {})  # as in the process that is handed the run
+    said: list[dict[str, Any]] = []
+    worker._one(given[0], open_set("set.npz"), "cpu", None, said.append)
+    assert said[-1] == {"done": True}
 
 
 @pytest.mark.parametrize(

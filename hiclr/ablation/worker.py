@@ -22,6 +22,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from hiclr.datasets import SkeletonSet, open_set
+from hiclr.encoders import use_encoder
 from hiclr.errors import InputError
 from hiclr.evaluation import evaluate
 from hiclr.pretraining import PretrainConfig, prepare_run, pretrain
@@ -78,6 +79,8 @@ def _one(task: dict[str, Any], clips: SkeletonSet, device: str, split: str | Non
     folder, name = Path(task["folder"]), task["name"]
     print(f"== {name}", file=sys.stderr, flush=True)
     config = PretrainConfig.from_dict({**task["config"], "device": device})
+    if ":" in config.encoder:  # somebody's own: whoever sends the task has named it
+        use_encoder(config.encoder)
     since = time.monotonic()
     while (folder / "config.json").exists() and load_run(folder).writer() and time.monotonic() - since < _WAIT:
         time.sleep(0.2)

@@ -9,6 +9,7 @@ from hiclr.ablation import Study, markdown, read_grid, read_study, run_study, su
 from hiclr.commands.answer import Answer, tell
 from hiclr.commands.train import Preset
 from hiclr.datasets import open_set
+from hiclr.encoders import use_encoder
 from hiclr.errors import InputError
 from hiclr.runs import check_device, write_atomically
 
@@ -40,6 +41,8 @@ class Ablate:
     """Processes at once; when left out one for each GPU, or for each core of the CPU."""
     split: str | None = None
     """Which train and test part of the set, cross-subject say; its first protocol when left out."""
+    encoder: tuple[str, ...] = ()
+    """package.module:Name of each encoder of your own that the grid names. Its code is run."""
     device: str = "auto"
     """auto (all GPUs, or the CPU), cpu, cuda, cuda:1, mps."""
     json: bool = False
@@ -47,6 +50,8 @@ class Ablate:
 
     def __post_init__(self) -> None:
         check_device(self.device)
+        for name in self.encoder:
+            use_encoder(name)
         for name in ("seeds", "jobs"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -8,6 +8,7 @@ from tyro.conf import Positional, arg
 
 from hiclr.commands.answer import Answer
 from hiclr.datasets import open_set
+from hiclr.encoders import use_encoder
 from hiclr.evaluation import evaluate_fusion, fusion_table
 from hiclr.runs import check_device, load_run
 
@@ -27,6 +28,8 @@ class Fuse:
     """Which train and test part of the set, cross-subject say; its first protocol when left out."""
     weights: tuple[float, ...] | None = None
     """Show these weights too, one for each run (0.6 0.6 0.4 in AimCLR)."""
+    encoder: tuple[str, ...] = ()
+    """package.module:Name of each encoder of your own that the runs have. Its code is run."""
     device: str = "auto"
     """auto (the GPU where there is one), cpu, cuda, cuda:1, mps."""
     json: bool = False
@@ -34,6 +37,8 @@ class Fuse:
 
     def __post_init__(self) -> None:
         check_device(self.device)
+        for name in self.encoder:
+            use_encoder(name)
 
     def run(self) -> Answer:
         """Measure; nothing is written but the features in each run's cache."""

@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 from hiclr.commands.answer import Answer, tell
 from hiclr.commands.measure import protocol_names
 from hiclr.datasets import open_set
+from hiclr.encoders import use_encoder
 from hiclr.errors import InputError
 from hiclr.evaluation import evaluate
 from hiclr.reporting import Evaluated, latex, load_evaluated, markdown, page, tables
@@ -36,6 +37,8 @@ class Report:
     """What to measure with --data; see evaluate."""
     split: str | None = None
     """Only this train and test part; with --data the set's first when left out."""
+    encoder: tuple[str, ...] = ()
+    """package.module:Name of each encoder of your own that the runs have, for --data. Its code is run."""
     device: str = "auto"
     """auto (the GPU where there is one), cpu, cuda, cuda:1, mps."""
     json: bool = False
@@ -43,6 +46,8 @@ class Report:
 
     def __post_init__(self) -> None:
         check_device(self.device)
+        for name in self.encoder:
+            use_encoder(name)
         protocol_names(self.protocol)
         if not self.runs:
             raise InputError("report needs at least one run folder.")
