@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from hiclr.evaluation import Through
@@ -51,5 +52,6 @@ def _curve(axes: Any, name: str, epochs: tuple[int, ...], values: dict[str, NDAr
     for index, (branch, each) in enumerate(values.items()):
         axes.plot(epochs, each, color=PALETTE[index % len(PALETTE)], marker="o", ms=3, label=label(branch, 20))
     axes.set_title(name, fontsize=9.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
     axes.grid(axis="y")
