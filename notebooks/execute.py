@@ -128,9 +128,13 @@ def main() -> int:
     try:
         book = Workbook.from_environment()
         folder = book.folder.resolve()
-        prepare_run(folder, book.config(), book.train())  # another set's run is refused before anything is written
+        # another set's run is refused before anything is written
+        run = prepare_run(folder, book.config(), book.train())
         say(f"{book.name}: {len(book.train()):,} training clips, {book.config().epochs} epochs")
-        for path in notebooks(book):
+        paths = notebooks(book)
+        if not run.finished:
+            say(f"03_pretraining trains; from another terminal: {sys.executable} -m hiclr watch {folder}")
+        for path in paths:
             start = time.perf_counter()
             copy = folder / "notebooks" / path.name
             execute(path, copy)
