@@ -154,9 +154,9 @@ def test_limbs_are_told_apart_in_grey() -> None:
     assert min(np.diff(light)) > 0.15
 
 
-def test_a_hundred_classes_have_a_look_of_their_own() -> None:
-    looks = {(style.class_colour(i), style.class_marker(i)) for i in range(100)}
-    assert len(looks) == 100
+def test_all_classes_of_the_largest_set_have_a_look_of_their_own() -> None:
+    looks = {(style.class_colour(i), style.class_marker(i)) for i in range(120)}
+    assert len(looks) == 120
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -399,6 +399,11 @@ def test_maps_say_their_settings_and_keep_their_shape() -> None:
     many = embeddings.tsne_panels({"m": np.zeros((9000, 2))}, np.zeros(9000, dtype=int), ("a",))
     assert sum(len(c.get_offsets()) for c in many.findobj(PathCollection)) == 3000
     assert "N = 9,000 (3,000 points drawn)" in many.get_suptitle()
+    title = "a-set-with-a-long-name-paper-e300-seed0, 20,000 of 30,000 clips, the same share of each class"
+    long = embeddings.tsne_panels(maps, [0, 1, 1], ("a", "b"), title, synthetic=True)
+    assert long.get_suptitle().split("\n")[-1] == "N = 3, perplexity 7, seed 3"
+    long.png()
+    assert long.texts[0].get_window_extent().x1 < long.bbox.width  # nothing is cut off
 
 
 def test_confusion_counts_and_names_the_worst() -> None:

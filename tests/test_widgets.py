@@ -1476,6 +1476,15 @@ def test_a_long_name_is_found_whole_and_shown_without_its_middle(mount: Any):
 
 
 @pytest.mark.browser
+def test_classes_of_one_colour_differ_in_their_marks(mount: Any):
+    count = 120
+    classes = [str(i) for i in range(count)]
+    page = mount("explorer", Scatter({"a": np.zeros((count, 2))}, np.arange(count), classes, classes))
+    marks = page.locator(".sk-mark").evaluate_all("(all) => all.map((mark) => mark.toDataURL())")
+    assert len(marks) == len(set(marks)) == count
+
+
+@pytest.mark.browser
 def test_the_arrow_to_the_picked_clip_shows_its_head(mount: Any):
     scatter = corners(moves=("a", "b"))
     scatter.picked = {"index": 0, "panel": 0, "n": 0}

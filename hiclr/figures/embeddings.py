@@ -1,6 +1,7 @@
 """Maps of features: one panel for each branch, the same colour for the same class in every panel."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,8 @@ _DRAWN = 3000  # points of a panel; more would cover each other and fill the fil
 _ROW = 5  # maps side by side, at most
 _NAMED = 60  # entries of a legend
 _POINTED = 6  # clips that are numbered in the maps
+_LINE = 98  # letters of a title that a full width holds
+_TITLE_LINE = 0.19  # inches
 _LIST = 2.5  # inches beside the maps in which they are listed
 
 
@@ -146,7 +149,7 @@ def changed_panels(
     perplexity, seed = (None, None) if settings is None else (settings.perplexity, settings.seed)
     handles, columns, below = class_entries(y, classes)
     side = (WIDTH - _LIST) / len(points)
-    figure = new_figure(min(side, 4.6) + 0.63 + below, _title(title, synthetic, len(y), perplexity, seed))
+    figure = _headed(min(side, 4.6) + 0.63 + below, _title(title, synthetic, len(y), perplexity, seed))
     *drawn, words = figure.subplots(1, len(points) + 1, squeeze=False, width_ratios=[*[side] * len(points), _LIST])[0]
     order = _drawn(len(y))
     for axes, (name, xy) in zip(drawn, points.items(), strict=True):
@@ -190,10 +193,20 @@ def _points(value: Any, count: int) -> NDArray[np.float64]:
 
 
 def _title(title: str, synthetic: bool, count: int, perplexity: float | None, seed: int | None) -> str:
-    shown = f"{titled(title, synthetic)}   N = {count:,}"
-    shown += "" if perplexity is None else f", perplexity {perplexity:.3g}"
-    shown += "" if seed is None else f", seed {seed}"
-    return shown + (f" ({_DRAWN:,} points drawn)" if count > _DRAWN else "")
+    """What and how, in one line where that fits."""
+    how = f"N = {count:,}"
+    how += "" if perplexity is None else f", perplexity {perplexity:.3g}"
+    how += "" if seed is None else f", seed {seed}"
+    how += f" ({_DRAWN:,} points drawn)" if count > _DRAWN else ""
+    what = titled(title, synthetic)
+    if len(what) + len(how) < _LINE:
+        return f"{what}   {how}"
+    return "\n".join([*wrap(what, _LINE), how])
+
+
+def _headed(height: float, title: str) -> Figure:
+    """A figure of this height below a title of one line, higher where the title has more."""
+    return new_figure(height + _TITLE_LINE * title.count("\n"), title)
 
 
 def _panels(
@@ -203,7 +216,7 @@ def _panels(
     columns = -(-len(maps) // rows)  # six maps are two rows of three, not five and one
     side = min((WIDTH - 0.2) / columns, 4.6)
     handles, entries, below = class_entries(y, classes)
-    figure = new_figure(rows * (side + 0.28) + below + 0.35, title)
+    figure = _headed(rows * (side + 0.28) + below + 0.35, title)
     grid = figure.subplots(rows, columns, squeeze=False)
     order = _drawn(len(y))
     for axes, name in zip(grid.flat, maps, strict=False):

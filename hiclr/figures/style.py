@@ -57,7 +57,7 @@ PALETTE = (
     "#0072b2", "#e69f00", "#009e73", "#c8401f", "#cc79a7", "#56b4e9", "#5b2a86", "#4ce3a0", "#69391c", "#885677",
     "#7b7dea", "#97b27d", "#8a185c", "#bcc4d8", "#b28324", "#3f7932", "#c9cb6b", "#374cb0", "#668084", "#f385d1",
 )  # fmt: skip
-MARKERS = ("o", "^", "s", "D", "v")
+MARKERS = ("o", "^", "s", "D", "v", "P", "X")  # seven, by ten classes each: with 20 colours, 140 looks
 
 
 class Limb(NamedTuple):

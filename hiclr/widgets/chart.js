@@ -2,6 +2,8 @@
 
 const NEAR = 10; // CSS pixels within which the pointer means a point
 const TURN = 2 * Math.PI;
+const PLUS = [[0.4, 1.2], [0.4, 0.4], [1.2, 0.4]]; // a quarter of it
+for (let k = 0; k < 9; k++) PLUS.push([PLUS[k][1], -PLUS[k][0]]);
 
 /** The outline of a marker of `size` around (x, y); areas are about equal. */
 export function outline(g, marker, x, y, size) {
@@ -10,6 +12,8 @@ export function outline(g, marker, x, y, size) {
     v: [[0, 1.25], [1.15, -0.8], [-1.15, -0.8]],
     s: [[-0.9, -0.9], [0.9, -0.9], [0.9, 0.9], [-0.9, 0.9]],
     D: [[0, -1.25], [1.25, 0], [0, 1.25], [-1.25, 0]],
+    P: PLUS,
+    X: PLUS.map(([x, y]) => [0.71 * (x - y), 0.71 * (x + y)]),
   }[marker];
   g.beginPath();
   if (!corners) return g.arc(x, y, size, 0, TURN);
