@@ -235,7 +235,7 @@ def test_a_set_without_test_part_is_trained_on_as_a_whole():
     train, words = train_part(clips(test=None), None)
     assert len(train) == 36
     assert "no test part" in words
-    with pytest.raises(InputError, match="no protocol 'cross-view'"):
+    with pytest.raises(InputError, match="has no train and test part"):
         train_part(clips(test=None), "cross-view")
 
 

@@ -36,7 +36,8 @@ def test_clips_are_matched_by_name_and_those_that_changed_are_listed(monkeypatch
     # nearest before: 0: 2, 4   1: 3, 4   2: 0, 4   3: 1, 5   4: 1, 3   5: 3, 1     (angles 0, 61, 2, 62, 60, 63)
     # and after:      0: 2, 4   1: 3, 5   2: 4, 0   3: 1, 5   4: 2, 0   5: 3, 1     (clip 4 at 3)
     assert shown.said == (
-        "6 clips matched by name; 1 only in the first, 0 only in the second; 25% of their 2 nearest are others"
+        "6 clips matched by name; 1 only in the first, 0 only in the second; "
+        "from before to after 25% of a clip's 2 nearest clips change"
     )
     assert [(one.clip, one.name, one.note) for one in shown.changed] == [
         (4, some_clips().names[4], "2 of 2 are others; of its class 0 → 2"),

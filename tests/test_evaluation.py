@@ -48,6 +48,7 @@ from hiclr.evaluation import (
 )
 from hiclr.evaluation import knn as knn_module
 from hiclr.evaluation.names import figure_name
+from hiclr.evaluation.notes import BELOW, below_floors
 from hiclr.evaluation.rows import statistics_of
 from hiclr.features import extract, features, load_encoder, load_projection, random_encoder, weights_digest
 from hiclr.pretraining import PRESETS, PretrainConfig, prepare_run, pretrain
@@ -293,7 +294,7 @@ def test_a_map_is_the_same_twice_and_says_its_settings(rng: Rng, count: int):
     assert first.points.shape == (count, 2)
     assert np.isfinite(first.points).all()
     np.testing.assert_array_equal(first.points, second.points)
-    assert f"perplexity {first.perplexity:g}" in first.caption
+    assert f"perplexity {first.perplexity:.3g}" in first.caption
     assert "seed 3" in first.caption
 
 
@@ -334,11 +335,14 @@ def test_the_silhouette_of_right_angles():
 
 
 def test_purity_counts_the_neighbours_of_the_same_class():
-    x, y = angles(0, 1, 2, 90, 91), np.array([0, 0, 1, 1, 1])
-    # nearest other clip: 0 -> 1 (same), 1 -> 0 or 2 (a tie, the first: same), 2 -> 1 (other), 3 -> 4, 4 -> 3
-    assert neighbour_purity(x[[0, 2, 3, 4]], y[[0, 2, 3, 4]], k=1) == pytest.approx(0.5)  # 0 -> 2 no, 2 -> 0 no
-    # every other clip: 3 of class 1 with 2 of 4 alike, 2 of class 0 with 1 of 4
-    assert neighbour_purity(x, y, k=99) == pytest.approx((3 * 2 / 4 + 2 * 1 / 4) / 5)
+    x, y = angles(0, 1, 3, 90, 91), np.array([0, 0, 1, 1, 1])
+    # nearest other clip: 0 -> 1 (same), 1 -> 0 (same), 2 -> 1 (other), 3 -> 4, 4 -> 3
+    assert neighbour_purity(x[[0, 2, 3, 4]], y[[0, 2, 3, 4]], k=1) == pytest.approx(2 / 3)  # 0 is alone, 2 -> 0 no
+    # as many as the class has others: 0 -> 1, 1 -> 0, 2 -> 1 and 0, 3 -> 4 and 2, 4 -> 3 and 2
+    assert neighbour_purity(x, y, k=99) == pytest.approx((1 + 1 + 0 + 1 + 1) / 5)
+    # a clip alone in its class asks for nothing
+    assert neighbour_purity(x, np.array([0, 0, 1, 2, 2]), k=99) == 1
+    assert np.isnan(neighbour_purity(x, np.arange(5)))
 
 
 def test_a_clip_is_never_its_own_neighbour_even_among_its_copies():
@@ -545,8 +549,20 @@ def test_what_a_reader_must_know_is_noted(run: Run):
         assert text in notes
 
 
+def test_a_result_that_is_not_above_its_floors_says_so():
+    found = {"epoch": 3, "linear": {"top1": 58.6}, "knn": {"1": 68.5, "5": 70.0}}
+    floors = {"raw_1nn": 77.9, "random_linear": 74.3, "random_knn_1": 60.0, "random_knn_5": 70.0}
+    (note,) = below_floors({**found, "baseline": floors})
+    assert "kNN, k = 1 68.50 (raw 1-NN: 77.90); linear, top-1 58.60 (random encoder, linear, top-1: 74.30); " in note
+    assert "kNN, k = 5 70.00" in note and "random encoder, kNN, k = 1:" not in note
+    assert below_floors({**found, "epoch": 0, "baseline": floors}) == []  # that is no pretraining
+    assert below_floors({**found, "baseline": {"raw_1nn": 68.4, "random_linear": 58.5}}) == []
+    assert below_floors({"epoch": 3, "linear": {"top1": 100.0}, "baseline": {"random_linear": 100.0}}) == []
+
+
 def test_a_plain_result_needs_no_note(result: dict[str, Any]):
-    assert result["notes"] == ["Top-5 of 3 classes is always right, so the table leaves it out."]
+    notes = [note for note in result["notes"] if not note.startswith(BELOW)]  # two epochs: it may lose, and says so
+    assert notes == ["Top-5 of 3 classes is always right, so the table leaves it out."]
 
 
 def test_few_training_clips_are_said(run: Run):

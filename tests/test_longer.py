@@ -80,7 +80,8 @@ def test_none_of_them_is_measured_unless_it_is_named(run: Run):
 
 
 def test_each_says_how_long_before_it_starts(heard: tuple[dict[str, Any], list[str]]):
-    _, said = heard
+    _, (first, *said, last) = heard
+    assert (first.split(":")[0], last.split(":")[0]) == ("linear", "floors")
     assert [line.split(":")[0] for line in said] == ["robustness", "finetune", "semi"]
     assert all(re.search(r"about \d+(\.\d)? (s|min|h) on cpu \(", line) for line in said)
     assert "1 corruption, 3 passes over 12 test clips" in said[0]  # one severity, 3 draws
@@ -142,7 +143,8 @@ def test_transfer_takes_another_layout_and_has_a_file_of_its_own(run: Run, patch
     other = moving(KINECT_20_SDK)
     said: list[str] = []
     found = evaluate(run, other, ["linear", "transfer"], device="cpu", say=said.append)
-    assert said[0].startswith("transfer: about")
+    told = [line for line in said if line.startswith("transfer: about")]
+    assert len(told) == 1 and said[0] == "linear: 1 of 1 on frozen features" and said[-1].startswith("floors: ")
     assert found["transfer"]["linear"]["top1"] == found["linear"]["top1"]
     assert found["transfer"]["joints"]["from"] == KINECT_20_SDK.name
     assert any("does not have" in note for note in found["notes"])

@@ -1,5 +1,6 @@
 """Do the clips of a class lie together? t-SNE coordinates to look at, and two numbers that need no picture."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,7 +36,7 @@ class Embedding(NamedTuple):
     @property
     def caption(self) -> str:
         """What a figure says below the map."""
-        return f"t-SNE, N {len(self.points):,}, perplexity {self.perplexity:g}, init {self.start}, seed {self.seed}"
+        return f"t-SNE, N {len(self.points):,}, perplexity {self.perplexity:.3g}, init {self.start}, seed {self.seed}"
 
 
 def clamp_perplexity(perplexity: float, count: int) -> float:
@@ -154,8 +155,9 @@ def silhouette(features: NDArray[Any], y: NDArray[np.int64], seed: int = 0, at_m
 
 
 def neighbour_purity(features: NDArray[Any], y: NDArray[np.int64], k: int = 10) -> float:
-    """Mean share, 0..1, of a clip's k nearest other clips (cosine) that have its class; for mixed classes about
-    the sum of the squared shares of the classes.
+    """Mean share, 0..1, of a clip's k nearest other clips (cosine) that have its class: of fewer where its class has
+    fewer others, so that 1 can be reached, and of no clip that is alone in its class. For mixed classes about the sum
+    of the squared shares of the classes; nan where every clip is alone.
 
     Raises:
         InputError: fewer than 2 clips, or features that are not finite.
@@ -163,7 +165,11 @@ def neighbour_purity(features: NDArray[Any], y: NDArray[np.int64], k: int = 10) 
     if len(features) < 2:
         raise InputError(f"neighbours need at least 2 clips; there are {len(features)}.")
     others = nearest_others(features, min(k, len(features) - 1))
-    return float((y[others] == y[:, None]).mean())
+    _, group, sizes = np.unique(y, return_inverse=True, return_counts=True)
+    asked = np.minimum(sizes[group] - 1, others.shape[1])
+    of_class = (y[others] == y[:, None]) & (np.arange(others.shape[1]) < asked[:, None])
+    counted = asked > 0
+    return float((of_class.sum(axis=1)[counted] / asked[counted]).mean()) if counted.any() else math.nan
 
 
 def nearest_others(features: NDArray[Any], k: int) -> NDArray[np.int64]:

@@ -16,8 +16,8 @@ from hiclr.datasets.wording import counted
 from hiclr.errors import InputError
 from hiclr.evaluation.holdout import hold_out
 from hiclr.evaluation.linear import class_scores, linear_probe, top_k_accuracy
+from hiclr.evaluation.notes import reading_notes
 from hiclr.evaluation.protocols import TOP
-from hiclr.evaluation.report import reading_notes
 from hiclr.evaluation.rows import interval
 from hiclr.features import Features, features
 from hiclr.runs import Run, environment

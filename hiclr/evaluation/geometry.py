@@ -137,7 +137,8 @@ def geometry(
     for name, ids in {"class": y, **groups}.items():
         if 2 <= len(np.unique(ids)) < len(ids):
             row[f"silhouette by {name}"] = silhouette(features, ids, seed)
-    row["purity"] = neighbour_purity(features, y)
+    if len(np.unique(y)) < len(y):
+        row["purity"] = neighbour_purity(features, y)
     if 2 <= len(np.unique(y)) < len(y):
         row["NMI"], row["ARI"] = cluster_agreement(features, y, seed)
     row |= near

@@ -303,8 +303,8 @@ def _calibration(part: Part, notes: list[str]) -> Outcome:
     if figures["ece_after"] > figures["ece_before"]:
         notes.append(
             f"calibration: the temperature {temperature:.2f}, fitted on held-out training clips ({cut.how}), makes the "
-            f"error on the test clips larger, {figures['ece_before']:.2f} to {figures['ece_after']:.2f} %: the one "
-            "part is not like the other."
+            f"error on the test clips larger, {percent(figures['ece_before']):.2f} to "
+            f"{percent(figures['ece_after']):.2f} %: the one part is not like the other."
         )
     more |= {"temperature": round(temperature, 4), "fitted_on": len(cut.fit),
              "held_out": f"{len(cut.held)} training clips {cut.how}"}  # fmt: skip

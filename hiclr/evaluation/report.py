@@ -16,6 +16,7 @@ from hiclr.datasets.base import Ids
 from hiclr.errors import InputError
 from hiclr.evaluation.floors import RAW, UNTRAINED, chance, random_features, raw_nearest
 from hiclr.evaluation.longer import LONGER, TRANSFER, carried, how_long
+from hiclr.evaluation.notes import BELOW, below_floors, reading_notes
 from hiclr.evaluation.predictions import Predictions, load_predictions
 from hiclr.evaluation.protocols import DEFAULT, PROTOCOLS, Outcome, Part
 from hiclr.evaluation.published import benchmark_of, expected
@@ -31,7 +32,6 @@ __all__ = [
     "named_protocols",
     "predictions_beside",
     "predictions_path",
-    "reading_notes",
     "results_path",
 ]
 
@@ -67,7 +67,7 @@ def evaluate(
             measured here is said in the notes. With "transfer" the clips may have another layout than the run.
         split: the set's protocol, "cross-subject" say; its first when left out.
         device: where features are computed that are not in the run's cache.
-        say: is told how long a protocol of `LONGER` takes, before it starts.
+        say: is told each protocol before it starts, and of one of `LONGER` how long it takes.
 
     Returns:
         Plain values for JSON, accuracies in % with two decimals:
@@ -100,9 +100,11 @@ def evaluate(
         return part(features(run, clips, views=(CLEAN,), encoder=load_projection(run), device=device)[CLEAN])
 
     encoded = part(features(run, clips, views=(CLEAN,), device=device)[CLEAN], projected=projected)
-    found, seconds = measure(encoded, [name for name in names if name in PROTOCOLS], notes, skip=ALL in protocols)
+    frozen = [name for name in names if name in PROTOCOLS]
+    found, seconds = measure(encoded, frozen, notes, skip=ALL in protocols, say=say)
     for name in [name for name in names if name in LONGER]:
         found[name], seconds[name] = _measure_longer(name, run, given, split, device, notes, say)
+    say("floors: raw distances, and the same on the untrained encoder")
     baseline, floors_s = _floors(run, clips, train, test, [name for name in names if name in found], device)
     outcomes = found | {"baseline": Outcome(baseline)}
     result = {
@@ -129,6 +131,7 @@ def evaluate(
     result["rows"] = [row for name, one in outcomes.items() for row in rows_of(result, name, one)]
     path = results_path(run, clips, split, moved=TRANSFER in names)
     result = _with_earlier(path, result)
+    result["notes"] = [*below_floors(result), *result["notes"]]
     benchmark = benchmark_of(clips, split)
     if benchmark is not None:
         result["expected"] = expected(result, run.config, benchmark)
@@ -141,7 +144,11 @@ def evaluate(
 
 
 def measure(
-    part: Part, names: Sequence[str], notes: list[str], skip: bool = False
+    part: Part,
+    names: Sequence[str],
+    notes: list[str],
+    skip: bool = False,
+    say: Callable[[str], None] = _log.debug,
 ) -> tuple[dict[str, Outcome], dict[str, float]]:
     """Run protocols on frozen features.
 
@@ -150,6 +157,7 @@ def measure(
         names: out of `PROTOCOLS`.
         notes: takes sentences that a reader must know.
         skip: note a protocol that cannot be measured on these clips, and go on.
+        say: is told each protocol before it starts.
 
     Returns:
         What each measured, and the seconds that it took.
@@ -158,7 +166,8 @@ def measure(
         InputError: features that are not finite, or, without `skip`, a protocol that cannot be measured.
     """
     found, seconds = {}, {}
-    for name in names:
+    for number, name in enumerate(names, 1):
+        say(f"{name}: {number} of {len(names)} on frozen features")
         start = time.perf_counter()
         try:
             found[name] = PROTOCOLS[name](part, notes)
@@ -259,7 +268,8 @@ def _with_earlier(path: Path, result: dict[str, Any]) -> dict[str, Any]:
     merged["intervals"]["baseline"] = {**bounds, **result["intervals"]["baseline"]}
     rows = [row for row in earlier.get("rows", []) if row["protocol"] in kept or row["measure"] in floors]
     merged["rows"] = [*result["rows"], *rows]
-    merged["notes"] = [*result["notes"], *(note for note in earlier.get("notes", []) if note not in result["notes"])]
+    before = [note for note in earlier.get("notes", []) if not note.startswith(BELOW)]
+    merged["notes"] = [*result["notes"], *(note for note in before if note not in result["notes"])]
     return merged
 
 
@@ -292,37 +302,3 @@ def named_protocols(protocols: Sequence[str]) -> tuple[str, ...]:
         )
     frozen = tuple(PROTOCOLS) if ALL in protocols else ()
     return tuple(dict.fromkeys((*frozen, *(name for name in protocols if name != ALL))))
-
-
-def reading_notes(run: Run, clips: SkeletonSet, train: Ids, epoch: int) -> list[str]:
-    """What a reader of the numbers must know."""
-    notes = []
-    if clips.synthetic:
-        notes.append("The clips are synthetic: the numbers say nothing about real people.")
-    if epoch < int(run.config.get("epochs", epoch)):
-        notes.append(f"The run is not finished: {epoch} of {run.config['epochs']} epochs.")
-    if run.data.get("fingerprint") != clips.subset(train).fingerprint:
-        notes.append(
-            f"The encoder was pretrained on other clips than this train part ({run.data.get('clips', '?')} clips of "
-            f"{run.data.get('source', '?')}); it may have seen test clips, without their labels."
-        )
-    unseen = sorted(set(clips.y.tolist()) - set(clips.y[train].tolist()))
-    if unseen:
-        notes.append(
-            f"No training clip has class {', '.join(clips.classes[c] for c in unseen)}: its test clips count as wrong."
-        )
-    twins = _twins(clips, train)
-    if twins:
-        notes.append(f"{twins} test clips are equal to a training clip in every number: they are found by any method.")
-    return notes
-
-
-def _twins(clips: SkeletonSet, train: Ids) -> int:
-    """Number of clips outside the train part whose positions also occur in it."""
-    hashes = np.empty(len(clips), dtype=np.int64)
-    for start in range(0, len(clips), 1024):
-        block = clips.clips(slice(start, start + 1024)).numpy()
-        hashes[start : start + len(block)] = [hash(clip.tobytes()) for clip in block]
-    outside = np.ones(len(clips), dtype=bool)
-    outside[train] = False
-    return int(np.isin(hashes[outside], hashes[train]).sum())

@@ -12,6 +12,7 @@ from hiclr.datasets.base import Ids
 from hiclr.errors import InputError
 
 __all__ = [
+    "ENOUGH_GROUPS",
     "Interval",
     "Paired",
     "Spread",
@@ -27,6 +28,8 @@ __all__ = [
 ]
 
 DRAWS = 10_000
+ENOUGH_GROUPS = 20
+"""Of fewer groups the interval of `bootstrap` is notably too narrow."""
 
 
 class Interval(NamedTuple):

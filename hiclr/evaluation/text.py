@@ -7,6 +7,7 @@ from hiclr.evaluation.floors import RAW, UNTRAINED
 from hiclr.evaluation.names import RANDOM_ENCODER, RAW_DISTANCES, figure_name
 from hiclr.evaluation.protocols import TOP
 from hiclr.evaluation.rows import interval
+from hiclr.evaluation.statistics import ENOUGH_GROUPS
 
 __all__ = ["table"]
 
@@ -67,9 +68,18 @@ def _further(result: Mapping[str, Any]) -> list[str]:
     rows = [row for row in result.get("rows", []) if (row["protocol"], row["measure"]) not in columns]
     known = "" if result["data"]["classes"] > TOP else f"top{TOP}"  # of so few classes it is always right
     lines = [_line(row, result) for row in rows if row["protocol"] != "baseline" and row["measure"] != known]
-    people = [f"{name} {bounds[0]:.1f} to {bounds[1]:.1f}" for name, bounds in _over_subjects(result)]
+    people = [f"{name} {bounds[0]:.1f} to {bounds[1]:.1f}" for name, bounds, _ in _over_subjects(result)]
     lines = ["", *lines] if lines else []
-    return [*lines, "", f"Over whole subjects, not clips: {', '.join(people)}."] if people else lines
+    if people:
+        lines += ["", f"Over whole subjects, not clips: {', '.join(people)}.{_few_people(result)}"]
+    return lines
+
+
+def _few_people(result: Mapping[str, Any]) -> str:
+    count = max(people for _, _, people in _over_subjects(result))
+    if count >= ENOUGH_GROUPS:
+        return ""
+    return f" Drawn from {count} people such an interval is too narrow: take the wider of the two."
 
 
 def _line(row: Mapping[str, Any], result: Mapping[str, Any]) -> str:
@@ -81,11 +91,12 @@ def _line(row: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     return f"{figure_name(row['protocol'], row['measure']):<36}{row['value']:>7.2f}{bounds}{peeked}"
 
 
-def _over_subjects(result: Mapping[str, Any]) -> Iterator[tuple[str, list[float]]]:
+def _over_subjects(result: Mapping[str, Any]) -> Iterator[tuple[str, list[float], int]]:
+    """What, its interval, and of how many people."""
     for name, (protocol, key) in _COLUMNS.items():
-        bounds = result.get("statistics", {}).get(protocol, {}).get(key, {}).get("over_subjects")
-        if bounds is not None:
-            yield name, bounds
+        found = result.get("statistics", {}).get(protocol, {}).get(key, {})
+        if found.get("over_subjects") is not None:
+            yield name, found["over_subjects"], len(found["per_subject"])
 
 
 def _title(result: Mapping[str, Any]) -> str:

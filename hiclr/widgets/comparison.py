@@ -77,7 +77,7 @@ class Comparison(Explorer):
         groups = {**groups_of(some), _CHANGED: changed.astype(np.float32)}
         more = {"title": f"{titles[0]} and {titles[1]}", "groups": groups, "moves": titles, **more}
         super().__init__(tsne_maps(spaces, seed, keep=keep), clips=some, features=spaces, **more)
-        self.said += f"; {changed.mean():.0%} of their {k} nearest are others"
+        self.said += f"; from {titles[0]} to {titles[1]} {changed.mean():.0%} of a clip's {k} nearest clips change"
         self.changed = [
             Changed(int(i), some.names[i], _note(i, some.y, near, changed[i]), {n: ids[i] for n, ids in near.items()})
             for i in np.lexsort((wider, -changed))[:LISTED]
