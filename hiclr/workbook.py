@@ -320,12 +320,13 @@ def _written(value: Any) -> str:
     return f"{value:.1f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def spaces_page(rows: Sequence[SpaceRow], clips: SkeletonSet) -> Table:
+def spaces_page(rows: Sequence[SpaceRow], clips: SkeletonSet, note: str = "") -> Table:
     """The numbers of each space: mean ± standard deviation over seeds, where there are several.
 
     Args:
         rows: as `measure_spaces` gives them.
         clips: what they were measured on.
+        note: of a sample, what it is of; see `sample_note`.
     """
     columns = list(dict.fromkeys(name for row in rows for name in row.values))
     cells = [[row.name, *(_spread(row, column) for column in columns), len(row.seeds) or "—", row.note] for row in rows]
@@ -333,7 +334,7 @@ def spaces_page(rows: Sequence[SpaceRow], clips: SkeletonSet) -> Table:
     runs = f"mean ± standard deviation over the seeds of {trained} runs" if trained > 1 else "one run, so one seed"
     kind = "synthetic clip" if clips.synthetic else "clip"
     return Table(
-        f"Geometry of the features, the same {counted(len(clips), kind)} in every row; {runs}",
+        f"Geometry of the features, the same {counted(len(clips), kind)} in every row{note and f' ({note})'}; {runs}",
         ["", *columns, "seeds", ""],
         cells,
     )

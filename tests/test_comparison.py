@@ -47,6 +47,8 @@ def test_clips_are_matched_by_name_and_those_that_changed_are_listed(monkeypatch
     assert shown.scatter.featured["title"] == "other neighbours in after"
     assert [row[0] for row in shown.scatter.featured["rows"]] == [4, 1]
     assert shown.scatter.titles == ["before", "after"]
+    caption = compared(monkeypatch, note="6 of 9 clips").scatter.caption
+    assert caption.startswith("before and after, 6 of 9 clips · t-SNE")
     (share,) = [n for n, each in enumerate(shown.scatter.colourings) if each["name"] == "neighbours changed"]
     assert not shown.scatter.colourings[share]["words"]
     assert np.frombuffer(shown.scatter.measures, "<f4")[-6:].tolist() == [0, 0.5, 0, 0, 1, 0]

@@ -263,3 +263,4 @@ def test_a_table_of_spaces_says_spread_seeds_and_what_is_missing():
         ["clean", "0.750 ± 0.062", "12.0 ± 1.5", 2, ""],
     ]
     assert "one run, so one seed" in spaces_page(rows[:2], clips).title
+    assert "in every row (18 of 60 clips); " in spaces_page(rows, clips, "18 of 60 clips").title

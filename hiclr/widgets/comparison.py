@@ -40,6 +40,7 @@ class Comparison(Explorer):
         view: of the features.
         seed: of the maps.
         keep: a folder in which the maps are kept; see `tsne_maps`.
+        note: of a sample, what it is of, for the title; see `sample_note`.
         more: what the explorer takes besides.
 
     Raises:
@@ -56,6 +57,7 @@ class Comparison(Explorer):
         view: str = CLEAN,
         seed: int = 0,
         keep: Path | None = None,
+        note: str = "",
         **more: Any,
     ) -> None:
         both = match_clips(first.names, second.names)
@@ -75,7 +77,8 @@ class Comparison(Explorer):
         changed = 1 - kept_share(*near.values())
         wider = kept_share(*(nearest_others(x, min(_WIDER * k, len(some) - 1)) for x in spaces.values()))
         groups = {**groups_of(some), _CHANGED: changed.astype(np.float32)}
-        more = {"title": f"{titles[0]} and {titles[1]}", "groups": groups, "moves": titles, **more}
+        title = f"{titles[0]} and {titles[1]}{note and f', {note}'}"
+        more = {"title": title, "groups": groups, "moves": titles, **more}
         super().__init__(tsne_maps(spaces, seed, keep=keep), clips=some, features=spaces, **more)
         self.said += f"; from {titles[0]} to {titles[1]} {changed.mean():.0%} of a clip's {k} nearest clips change"
         self.changed = [
