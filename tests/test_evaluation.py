@@ -622,6 +622,10 @@ def test_what_was_measured_before_stays_and_another_split_has_a_file_of_its_own(
     assert json.loads(path.read_text()) == other
     again = evaluate(run, replace(clips, y=clips.y[::-1].copy()), protocols=["linear"], device="cpu")
     assert "knn" not in again, "numbers of other clips are not carried over"
+    (run.path / "results.json").write_bytes(kept.replace(b'"epoch": 2', b'"epoch": 1'))
+    assert b'"epoch": 1' in (run.path / "results.json").read_bytes()
+    again = evaluate(run, clips, protocols=["linear"], device="cpu")
+    assert "knn" not in again, "nor those of another epoch"
 
 
 @pytest.mark.parametrize("seed", [-1, 2**40])

@@ -1,5 +1,6 @@
 """Training with labels: what learns and what stays, which epoch counts, what is kept, few labels, from scratch."""
 
+import copy
 import json
 from contextlib import closing
 from dataclasses import asdict, replace
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from hiclr.augmentations import GrowingViews
 from hiclr.datasets import SkeletonSet
 from hiclr.errors import InputError
 from hiclr.evaluation import draw_labels
@@ -210,6 +212,49 @@ def test_layers_learn_the_slower_the_deeper_they_lie():
     assert [(g["scale"], g["weight_decay"], g["nesterov"]) for g in plain] == [(1.0, 1e-4, True)]
 
 
+def test_the_steps_are_those_of_torchs_sgd():
+    """The same batches through autograd and one optimiser for each rate: half of it for each layer further down."""
+    config = replace(
+        QUICK, optimiser="sgd", nesterov=True, lr=0.05, warmup=0, schedule="step", layer_decay=0.5, label_smoothing=0.2
+    )
+    training = started(config)
+    body, head = copy.deepcopy(training.body).train(), copy.deepcopy(training.head)
+    batches, depths = list(training._batches(0)), layer_depths(body)
+    training.epoch(0)
+    optimisers = [torch.optim.SGD(head.parameters(), 0.05, 0.9, weight_decay=1e-4, nesterov=True)]
+    for name, parameter in body.named_parameters():
+        rate = 0.05 * 0.5 ** (max(depths.values()) + 1 - depths[name])
+        optimisers.append(torch.optim.SGD([parameter], rate, 0.9, weight_decay=1e-4, nesterov=True))
+    train = training.data.train_feed
+    for chosen in batches:
+        smooth = 0.8 * torch.eye(3)[training.data.labels[chosen]] + 0.2 / 3
+        loss = -(smooth * head(body(train.batch(chosen))).log_softmax(dim=1)).sum(dim=1).mean()
+        for optimiser in optimisers:
+            optimiser.zero_grad()
+        loss.backward()
+        for optimiser in optimisers:
+            optimiser.step()
+    assert len(batches) == 2
+    for ours, theirs in ((training.body, body), (training.head, head)):
+        for name, value in theirs.state_dict().items():
+            torch.testing.assert_close(ours.state_dict()[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_training_sees_the_weakest_view(monkeypatch: pytest.MonkeyPatch):
+    drawn: list[int] = []
+    healthy = GrowingViews.draw_view
+
+    def noted(self: GrowingViews, view: int, *given: Any) -> Any:
+        drawn.append(view)
+        return healthy(self, view, *given)
+
+    monkeypatch.setattr(GrowingViews, "draw_view", noted)
+    started(QUICK).epoch(0)
+    assert drawn == []
+    started(replace(QUICK, augment=True)).epoch(0)
+    assert drawn == [0, 0]
+
+
 @pytest.mark.parametrize("encoder", ["stgcn", "dsta"])
 def test_other_encoders_have_layers_too(encoder: Any):
     body = build_networks(replace(TINY, encoder=encoder), NTU_25)[0]
@@ -255,6 +300,10 @@ def test_settings_that_cannot_be_meant_are_named():
 
 
 def test_half_precision_learns_as_well():
+    training, seen = started(replace(QUICK, precision="bf16-mixed")), []
+    training.body.register_forward_hook(lambda *_: seen.append(torch.is_autocast_enabled("cpu")))
+    training.epoch(0)
+    assert seen == [True, True]
     found = fit(replace(QUICK, precision="bf16-mixed"))
     assert found.losses == pytest.approx(fit().losses, rel=0.05)
 

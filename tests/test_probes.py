@@ -33,6 +33,7 @@ def test_the_published_constants():
     assert [HICLR.factor(epoch, 0.5) for epoch in (0, 79)] == [1, 1]
     assert [HICLR.factor(epoch, 0.5) for epoch in (80, 99)] == pytest.approx([0.1, 0.1])
     assert [HICLR_TRANSFORMER.factor(epoch, 0.5) for epoch in (29, 30, 80)] == pytest.approx([1, 0.1, 0.01])
+    assert [one.every for one in (HICLR, ACTCLR, MAMP)] == [5, 5, 1]
     assert replace(HICLR_TRANSFORMER, steps=(80,), source=HICLR.source) == HICLR
     assert [MAMP.factor(0, 0), MAMP.factor(50, 0), MAMP.factor(75, 0)] == pytest.approx([1, 0.5, (1 - 2**-0.5) / 2])
 

@@ -159,6 +159,7 @@ def test_one_example_by_hand():
     """Exemplars at 0 (class 0) and 90 (class 1); 30 and 80 degrees, and 60: wrong for class 0. Clip 2 is a view of the
     first exemplar."""
     x, y = angles(0, 90, 30, 80, 60), np.array([0, 1, 0, 1, 0])
+    x *= np.array([[0.1], [8], [10], [10], [10]])  # lengths do not count: the clip at 30 lies nearer to the second
     found = one_shot(x, y, np.array([0, 1]), performance=np.array([7, 8, 7, 9, 10]))
     assert found.queries.tolist() == [2, 3, 4]
     assert found.right.tolist() == [True, True, False]

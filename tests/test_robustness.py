@@ -247,6 +247,11 @@ def test_damage_depends_on_its_draws_alone_and_clips_do_not_mix(name: str):
     assert torch.equal(damaged(name, changed, severity)[1:], first[1:])
 
 
+def test_only_the_published_occlusions_come_after_preprocessing():
+    """The others happen to a body in front of a sensor: centring, turning and resampling see them."""
+    assert [name for name, kind in CORRUPTIONS.items() if kind.stage == "input"] == ["parts", "frames"]
+
+
 def test_severities_grow_and_have_words():
     for kind in CORRUPTIONS.values():
         assert list(kind.severities) == sorted(set(kind.severities))
