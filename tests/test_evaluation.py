@@ -575,6 +575,8 @@ def test_the_table_says_what_the_numbers_are_of(result: dict[str, Any]):
     for part in ("swing", "seed 3", "protocol test", "(synthetic)", "random encoder", "raw 1-NN", "chance", "classes"):
         assert part in text
     assert f"{result['linear']['top1']:.2f}" in text
+    assert "by cosine on the encoder's features, before its projection head" in text
+    assert "projection" not in table({name: value for name, value in result.items() if name != "knn"})
 
 
 @pytest.mark.parametrize(
@@ -819,12 +821,15 @@ def test_what_was_measured_before_keeps_its_rows_and_predictions(
     assert "linear/top1" in load_predictions(run.path / "predictions.npz").classes
 
 
-def test_a_clip_has_the_same_features_alone_and_among_others(acted: Run):
-    clips, encoder = swinging(ids=ACTED), load_encoder(acted)
-    together = extract(encoder, clips, TINY)
+@pytest.mark.parametrize("kind", ["tcn", "stgcn", "dsta"])
+def test_a_clip_has_the_same_features_alone_and_among_others(acted: Run, kind: Any):
+    """The trained encoder, and untrained ones of the other kinds."""
+    clips, config = swinging(ids=ACTED), replace(TINY, encoder=kind)
+    encoder = load_encoder(acted) if kind == TINY.encoder else random_encoder(config, NTU_25)
+    together = extract(encoder, clips, config)
     for index in (0, 31, 59):
-        alone = extract(encoder, clips.subset([index]), TINY)[0]
-        np.testing.assert_allclose(alone, together[index], atol=1e-5 * np.abs(together).max())
+        alone = extract(encoder, clips.subset([index]), config)[0]
+        np.testing.assert_allclose(alone, together[index], rtol=0, atol=1e-5 * np.abs(together).max())
 
 
 def test_the_projection_is_the_head_behind_the_encoder(acted: Run):

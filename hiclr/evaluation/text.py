@@ -45,6 +45,8 @@ def table(result: Mapping[str, Any]) -> str:
     lines += _further(result)
     lines += ["", f"%, with the 95 % interval of {count:,} test {'clip' if count == 1 else 'clips'}; one seed. "
               f"Majority class: {result['chance']['majority']:.2f} %."]  # fmt: skip
+    if {"knn", "retrieval", "few-shot", "one-shot"} & set(result):
+        lines.append("Neighbours are found by cosine on the encoder's features, before its projection head.")
     lines += [f"Note: {note}" for note in result["notes"]]
     if "expected" in result:
         lines += ["", expected_text(result["expected"])]
