@@ -60,9 +60,15 @@ def _run(args: list[str]) -> int:
     except OSError as error:
         return _fail(f"{error.filename or 'A file'}: {error.strerror or error}.")
     except (MemoryError, RuntimeError) as error:
-        if type(error).__name__ not in ("MemoryError", "OutOfMemoryError"):
+        from hiclr.pretraining.memory import out_of_memory
+
+        if not out_of_memory(error):
             raise
-        return _fail(f"Not enough memory ({error}). A smaller --batch-size or --device cpu needs less of the GPU's.")
+        what = str(error).strip().splitlines()
+        return _fail(
+            f"Not enough memory ({what[0] if what else 'no more is said'}). Smaller settings or fewer clips need less; "
+            "of a GPU's a smaller --batch-size or --device cpu."
+        )
     if not _speaks():
         return int(answer.code)
     # ASCII alone in JSON: it is read back the same whatever the terminal's encoding

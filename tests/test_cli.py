@@ -385,6 +385,7 @@ def test_doctor_ends_with_1_where_something_must_be_fixed(tmp_path: Path):
     ("error", "code", "text"),
     [
         (torch.OutOfMemoryError("CUDA out of memory"), 1, "--batch-size"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes\nmore"), 1, "Not enough memory (Default"),
         (PermissionError(13, "Permission denied", "set.npz"), 1, "set.npz: Permission denied"),
         (KeyboardInterrupt(), 130, "Interrupted"),
     ],

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from hiclr.errors import InputError
-from hiclr.runs import Run, environment, load_run, open_run, write_json
+from hiclr.runs import Run, environment, load_run, open_run, write_atomically, write_json
 from hiclr.runs.differences import differences
 from tests.faults.processes import start, until
 
@@ -348,3 +348,12 @@ def test_a_difference_is_never_told_with_the_same_words_on_both_sides():
         "classes: 9 entries, not the same ones",
         f"source: {'a' * 60}…, not the same",
     ]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes that have a name here")
+def test_what_is_no_file_is_not_replaced(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(InputError, match="is no file: it is left as it is"):
+            write_atomically(place, b"mine")
+    assert (tmp_path / "pipe").is_fifo() and list(tmp_path.iterdir()) == [tmp_path / "pipe"]

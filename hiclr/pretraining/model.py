@@ -21,6 +21,7 @@ from hiclr.pretraining.feed import watch_split
 from hiclr.pretraining.methods import METHODS, Method
 from hiclr.pretraining.ranks import first_alone
 from hiclr.pretraining.schedule import derive
+from hiclr.pretraining.size import check_batch, check_network, sizes, unusual
 from hiclr.runs import Run, load_run, open_run, pick_device
 from hiclr.skeleton import LAYOUTS, Layout
 
@@ -109,6 +110,16 @@ def views_of(config: PretrainConfig, layout: Layout) -> GrowingViews:
     if not config.strengths:
         return views
     return GrowingViews(views.sets, views.names, config.strengths, views.first_query)
+
+
+def _weigh(config: PretrainConfig, train: SkeletonSet) -> None:
+    try:
+        with torch.device("meta"):
+            check_network(build_model(config, train.layout, len(train)), config)
+    except (RuntimeError, TypeError) as error:  # of more than an index can count
+        if "overflow" not in str(error).lower():
+            raise
+        raise InputError(f"Networks and queue of these settings ({sizes(config)}) have room nowhere.") from error
 
 
 def coordinate_scale(clips: SkeletonSet) -> float:
@@ -224,9 +235,13 @@ def check_trainable(config: PretrainConfig, train: SkeletonSet) -> None:
     """Refuse what would only be found out once training begins.
 
     Raises:
-        InputError: views that cannot be made, edges to drop in an encoder without any, or fewer than two clips.
+        InputError: views that cannot be made, edges to drop in an encoder without any, fewer than two clips, or sizes
+            that no memory here can hold.
     """
-    views, model = views_of(config, train.layout), build_model(config, train.layout)
+    check_batch(config, train)
+    if unusual(config):
+        _weigh(config, train)
+    views, model = views_of(config, train.layout), build_model(config, train.layout, len(train))
     if model.uses_views and "edges" in views.within and getattr(model.encoder, "edge_maps", None) is None:
         raise InputError(
             f"The views drop and add edges (strong: {', '.join(config.strong)}), and the encoder {config.encoder} has "

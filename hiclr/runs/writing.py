@@ -22,11 +22,14 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Write a whole file or nothing: temporary file in the same folder, fsync, rename.
 
     Raises:
-        InputError: the folder is full or may not be written; an older file of that name is untouched.
+        InputError: the folder is full or may not be written; an older file of that name is untouched. Or something
+            that is no file has the name: a device, say, which a rename would take away.
     """
     # 40 characters at most: with a name as long as the system allows there would be no room for more
     temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
     try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path} is there and is no file: it is left as it is. Name a file to write.")
         with temporary.open("xb") as file:  # not of tempfile, which lets nobody but its maker read: runs are watched
             file.write(data)
             file.flush()

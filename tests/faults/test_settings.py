@@ -7,7 +7,7 @@ import pytest
 from test_cli import inside, one_message
 from test_ranks import launch
 
-from hiclr.pretraining import describe
+from hiclr.pretraining import check_trainable, describe
 from hiclr.runs import load_run, open_run
 
 from . import LONG
@@ -43,6 +43,29 @@ def test_another_preset_or_more_epochs_are_other_settings(data: Path, trained: P
     one_message(
         inside("pretrain", "--preset", "paper", "--data", data, "--out", trained, *FLAGS), "optimiser: adamw -> sgd"
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("--channels", "300000"), ("channels 300000", "GiB of memory. Take smaller ones")),
+        (("--features", "1000000000"), ("features 1000000000", "have room nowhere")),
+        (("--projection", str(10**19)), ("have room nowhere",)),
+        (("--queue-size", str(10**11)), ("queue_size 100000000000", "GiB of memory")),
+        (("--frames", str(10**9)), ("1,000,000,000 frames", "fewer --frames")),
+        (("--method", "barlow", "--expander", "1000000"), ("expander 1000000", "GiB of memory")),
+    ],
+)
+def test_sizes_that_no_memory_holds_are_refused_before_the_folder_is_made(
+    data: Path, tmp_path: Path, given: tuple[str, ...], words: tuple[str, ...]
+):
+    one_message(inside("pretrain", "--data", data, "--out", tmp_path / "run", *FLAGS, *given), *words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_wide_networks_that_have_room_are_not_refused():
+    for wide in (replace(CONFIG, projection=20_000), replace(CONFIG, encoder="stgcn", projection=20_000)):
+        check_trainable(wide, clips())
 
 
 def test_what_changes_no_weight_may_differ(data: Path, trained: Path):
