@@ -1159,15 +1159,83 @@ def test_a_saved_explorer_plays_its_clips_from_a_file(browser: Any, tmp_path: Pa
     assert requests == [target.as_uri()]
 
 
-def test_a_page_that_is_too_large_holds_fewer_clips_and_says_so(tmp_path: Path):
-    shown = seen()
-    least = len(shown.save(tmp_path / "all.html").read_bytes())
-    few, count = explorer_page(shown, (least - 500) / 1e6)
-    assert 0 < count < 6
-    assert f"{count} of 6 clips" in few
-    assert len(few) < least
+# In a saved page: `models` are those that its front ends were given.
+KEEP_MODELS = """
+globalThis.models = {};
+globalThis.fronts = new Proxy({}, {
+  set: (kept, name, render) => { kept[name] = (given) => { models[name] = given.model; render(given); }; return true; },
+});
+"""
+
+
+@pytest.mark.browser
+def test_a_saved_explorer_plays_a_clip_beside_its_views(browser: Any, tmp_path: Path):
+    shown = explorer(views=ladder())
+    shown.pick(3)
+    wanted = unpacked(shown.player)
+    room = len(explorer_page(shown, 1).html) - 200  # the views of one clip do not fit, the one that comes last
+    kept = explorer_page(shown, room / 1e6)
+    assert kept[1:] == (6, 5)
+    (target := tmp_path / "page.html").write_bytes(kept.html)
+    page = browser[0].new_page()
+    errors, requests = strangers(page)
+    page.add_init_script(KEEP_MODELS)
+    page.context.set_offline(True)
+    page.goto(target.as_uri())
+    page.wait_for_selector("canvas.sk-player[data-revision]")
+    assert "5 of them beside their views" in page.locator("pre").text_content()
+    name = some_clips().names[3]
+    assert f"4 views: {name} · b, {', '.join(ladder().names)}" in page.locator(".sk-player").get_attribute("aria-label")
+    played = "((name, Type) => [...new Type(models.player.get(name).buffer)])"
+    shape, scale = page.evaluate("[models.player.get('shape'), models.player.get('scale')]")
+    assert shape == list(wanted.shape[:4])
+    metres = np.reshape(page.evaluate(f"{played}('positions', Int16Array)"), wanted.shape) * scale
+    assert np.abs(metres - wanted).max() < 1e-4
+    hidden = page.evaluate(f"{played}('hidden', Uint8Array)")
+    assert bytes(hidden) == shown.player.hidden and 255 in hidden
+    page.locator(".sk-scatter").focus()
+    alone = []
+    for _ in range(6):
+        page.keyboard.press("ArrowRight")
+        said = page.locator(".sk-missing").text_content()
+        label = page.locator(".sk-player").get_attribute("aria-label")
+        assert ("1 view:" in label) == (said == "Its views are not in the page.")
+        alone.append("1 view:" in label)
+    assert sum(alone) == 1
+    page.context.set_offline(False)
+    page.close()
+    assert errors == []
+    assert requests == [target.as_uri()]
+
+
+def test_a_page_is_never_larger_than_asked_and_holds_what_fits(tmp_path: Path):
+    shown = seen(views=ladder(), title="Füße · “маршрут”", names=[f"{'ü' * i} </b> {i}" for i in range(6)])
+    shown.pick(4)
+    shown.feature("listed", [(5, "· <i>")])
+    every, bare = explorer_page(shown, 1), explorer_page(shown, 1, "never")
+    assert every[1:] == (6, 6) and b"all 6 clips, each beside its views" in every.html
+    assert bare[1:] == (6, 0) and b"all 6 clips, without their views." in bare.html
+    least = len(explorer_page(shown, 1, "never").html)
+    step = (len(every.html) - least) // 6
+    for views, low, high in (("spare", 6, 0), ("always", 1, 1)):
+        before = (7, 7)
+        for size in range(len(every.html), len(every.html) - 5 * step, -731):
+            page = explorer_page(shown, size / 1e6, views)
+            assert size - 2 * step < len(page.html) <= size
+            assert before >= page[1:] >= (low, high)
+            before = page[1:]
+        assert before < (6, 6)
+    few = explorer_page(shown, (least - 2500) / 1e6)
+    assert 0 < few.clips < 6 and few.beside == 0
+    said = f"{few.clips} of 6 clips, without their views: there was no room for them. A point without its clip says so"
+    assert said in few.html.decode()
+    assert re.findall(r'"(\d)": {"place"', few.html.decode())[:2] == ["4", "5"]  # the picked one, and what is listed
+    saved = shown.save(tmp_path / "page.html", len(every.html) / 1e6)
+    assert saved.read_bytes() == every.html
     with pytest.raises(InputError, match="Not one clip fits"):
         shown.save(tmp_path / "none.html", 0.001)
+    with pytest.raises(InputError, match="spare, always, never"):
+        shown.save(tmp_path / "none.html", views="some")
     with pytest.raises(InputError, match=r"\.html, \.svg or \.png"):
         shown.save(tmp_path / "x.gif")
     assert "<svg" in shown.save(tmp_path / "maps.svg").read_text(encoding="utf-8")

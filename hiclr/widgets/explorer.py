@@ -22,7 +22,7 @@ from hiclr.figures.style import Figure
 from hiclr.skeleton import Layout
 from hiclr.widgets.bending import View, bend
 from hiclr.widgets.colouring import Colouring, by_class, by_group, by_number, by_rightness
-from hiclr.widgets.export import explorer_page
+from hiclr.widgets.export import Kept, Played, explorer_page
 from hiclr.widgets.picture import Pictured
 from hiclr.widgets.player import Clip, Player
 from hiclr.widgets.scatter import Scatter
@@ -125,7 +125,7 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
             caption=_caption(title, maps),
         )
         self.player = Player([self.first_view(0)], layout, None, fps, synthetic=self._synthetic)
-        self._play_one(0)
+        self._play(self.played(0))
         self.message = ipywidgets.HTML()
         super().__init__([self.scatter, self.message, self.player])
         self.scatter.picked = {"index": 0, "panel": 0, "n": 0}
@@ -212,25 +212,31 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
 
     def first_view(self, index: int) -> NDArray[np.float32]:
         """(3, T, V, M) of a clip as it is."""
-        first = next(iter(self._look_up(index).values()))
-        return np.asarray(first.unmasked if isinstance(first, View) else first, dtype=np.float32)
+        return np.asarray(self.played(index).clips[0], dtype=np.float32)
 
-    def save(self, path: Path | str, megabytes: float = 20.0) -> Path:
+    def played(self, index: int) -> Played:
+        """What is played for a clip: as it is, then beside its views where there are some."""
+        shown = self._look_up(index)
+        return _parted(list(shown), list(shown.values()))
+
+    def save(self, path: Path | str, megabytes: float = 20.0, views: Kept = "spare") -> Path:
         """Write the explorer as `.html` (works anywhere, with the clips inside), or its maps as `.svg` or `.png`.
 
         Args:
             path: the file.
             megabytes: of a page, at most; of more clips than fit, a share of each class is kept, and the page says
                 how many.
+            views: what is played beside a clip: in a page in the room that the clips leave ("spare"), or "always",
+                so that fewer clips fit, or "never". The page says how many clips have them.
 
         Raises:
-            InputError: another ending, or not one clip fits.
+            InputError: another ending, another word for the views, or not one clip fits.
         """
         target = Path(path)
         if target.suffix not in (".html", ".svg", ".png"):
             raise InputError(f"An explorer is saved as .html, .svg or .png; {target.name!r} ends in none of them.")
         if target.suffix == ".html":
-            target.write_text(explorer_page(self, megabytes)[0], encoding="utf-8")
+            target.write_bytes(explorer_page(self, megabytes, views).html)
         else:
             self.picture().savefig(target)
         return target
@@ -258,14 +264,8 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         first, *others = shown.items() if isinstance(shown, Mapping) else [("", shown)]
         return {self._title_of(index): first[1], **dict(others)}
 
-    def _play(self, titles: Sequence[str], shown: Sequence[Clip | View]) -> None:
-        clips = [each.unmasked if isinstance(each, View) else each for each in shown]
-        hidden = [each.hidden.numpy() for each in shown if isinstance(each, View)]
-        self.player.update(clips, list(titles), refit=True, hidden=hidden if len(hidden) == len(shown) else None)
-
-    def _play_one(self, index: int) -> None:
-        shown = self._look_up(index)
-        self._play(list(shown), list(shown.values()))
+    def _play(self, shown: Played) -> None:
+        self.player.update(shown.clips, shown.titles, refit=True, hidden=shown.hidden)
 
     def _known(self, index: Any) -> int:
         if not 0 <= int(index) < len(self._labels):
@@ -287,7 +287,7 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
 
     def _show(self, picked: Mapping[str, Any]) -> None:
         index = self._known(picked["index"])
-        self._play_one(index)  # first: the clip is what is waited for
+        self._play(self.played(index))  # first: the clip is what is waited for
         self._point_out(index, int(picked.get("panel", 0)))
         self.picked = dict(picked)
 
@@ -307,7 +307,7 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         """Play another clip beside the picked one."""
         pair = (self.picked["index"], self._known(beside["index"]))
         firsts = [next(iter(self._look_up(index).items())) for index in pair]
-        self._play([title for title, _ in firsts], [clip for _, clip in firsts])
+        self._play(_parted([title for title, _ in firsts], [clip for _, clip in firsts]))
 
     def describe(self) -> str:
         clips, maps = len(self._labels), len(self._maps)
@@ -317,6 +317,13 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
     def picture(self) -> Figure:
         """The maps, in the same colours."""
         return embeddings.tsne_panels(self._maps, self._labels, self._classes, self._title, synthetic=self._synthetic)
+
+
+def _parted(titles: Sequence[str], shown: Sequence[Clip | View]) -> Played:
+    """Clips and their masks apart."""
+    clips = [one.unmasked if isinstance(one, View) else one for one in shown]
+    hidden = [one.hidden.numpy() for one in shown if isinstance(one, View)]
+    return Played(titles, clips, hidden if len(hidden) == len(clips) else None)
 
 
 def groups_of(clips: SkeletonSet) -> dict[str, Any]:

@@ -4,49 +4,59 @@ import { element } from "./page.js";
 
 const host = document.getElementById("host");
 const [scatter, player] = [modelOf(held.scatter), modelOf(held.player)];
-const stored = new Int16Array(bytes(held.positions).buffer); // clip after clip, each (T, M, V, 3)
-const said = element("p", "sk-missing", { role: "alert" });
+const said = element("p", "sk-missing", { role: "status" });
 
 /** Clips side by side as the player wants them: (W, T, M, V, 3) with one scale, shorter ones filled up with absence. */
-function stack(clips) {
-  const joints = clips[0].shape[2];
-  const [frames, persons] = [0, 1].map((axis) => Math.max(...clips.map((clip) => clip.shape[axis])));
-  const scale = Math.max(...clips.map((clip) => clip.scale));
-  const out = new Int16Array(clips.length * frames * persons * joints * 3);
-  clips.forEach(({ at, shape: [t, m], scale: own }, w) => {
-    for (let frame = 0; frame < t; frame++) {
-      for (let person = 0; person < m; person++) {
-        const from = at + (frame * m + person) * joints * 3;
-        const to = ((w * frames + frame) * persons + person) * joints * 3;
-        for (let k = 0; k < joints * 3; k++) out[to + k] = Math.round((stored[from + k] * own) / scale);
-      }
+function stacked(views) {
+  const joints = views[0].shape[2];
+  const [frames, persons] = [0, 1].map((axis) => Math.max(...views.map((view) => view.shape[axis])));
+  const scale = Math.max(...views.map((view) => view.scale));
+  const out = new Int16Array(views.length * frames * persons * joints * 3);
+  const masks = new Uint8Array(views.some((view) => view.hidden) ? out.length / 3 : 0);
+  views.forEach(({ shape: [t, m], scale: own, positions, hidden }, w) => {
+    const [stored, masked] = [new Int16Array(bytes(positions).buffer), hidden && new Uint8Array(bytes(hidden).buffer)];
+    for (let row = 0; row < t * m; row++) {
+      const [from, to] = [row * joints, ((w * frames + Math.floor(row / m)) * persons + (row % m)) * joints];
+      for (let k = 0; k < joints * 3; k++) out[3 * to + k] = Math.round((stored[3 * from + k] * own) / scale);
+      if (masked) masks.set(masked.subarray(from, from + joints), to);
     }
   });
-  return { shape: [clips.length, frames, persons, joints], scale, positions: new DataView(out.buffer) };
+  const [positions, hidden] = [out, masks].map((array) => new DataView(array.buffer));
+  return { shape: [views.length, frames, persons, joints], scale, positions, hidden };
 }
 
 const titleOf = (i) => `${scatter.get("names")[i]} · ${scatter.get("classes")[new Uint8Array(scatter.get("labels").buffer)[i]]}`;
 
-function play(indices) {
-  const missing = indices.filter((i) => !held.clips[i]);
-  said.textContent = missing.length ? `${titleOf(missing[0])}: this clip is not in the page.` : "";
-  if (missing.length) return;
-  const clips = indices.map((i) => held.clips[i]);
-  for (const [key, value] of Object.entries(stack(clips))) player.set(key, value);
-  player.set("hidden", new DataView(new ArrayBuffer(0)));
-  player.set("titles", indices.map(titleOf));
-  player.set("place", clips[0].place);
+/** Play views of clips as the first of them has its place; `titles` are theirs. */
+function play(views, titles, place) {
+  for (const [key, value] of Object.entries({ ...stacked(views), titles, place })) player.set(key, value);
   player.set("revision", player.get("revision") + 1);
 }
 
-scatter.on("change:picked", () => {
+/** Are these clips in the page? If not, it is said. */
+function here(indices) {
+  const missing = indices.filter((i) => !held.clips[i]);
+  said.textContent = missing.length ? `${titleOf(missing[0])}: this clip is not in the page.` : "";
+  return !missing.length;
+}
+
+function show() {
   const { index, panel = 0 } = scatter.get("picked");
-  play([index]);
-  const near = held.near.map((each) => each[index] ?? []);
-  const own = scatter.get("near").each ? { each: near.map((rows) => rows.map(([i]) => i)) } : {};
+  const { views = [], of = 0, near = [], place } = held.clips[index] ?? {};
+  if (here([index])) {
+    play(views, [titleOf(index), ...views.slice(1).map(({ title }) => title)], place);
+    if (views.length < of) said.textContent = "Its views are not in the page.";
+  }
+  const own = held.each ? { each: near.map((rows) => rows.map(([i]) => i)) } : {};
   scatter.set("near", { of: index, space: scatter.get("titles")[panel], rows: near[panel] ?? [], ...own });
+}
+
+scatter.on("change:picked", show);
+scatter.on("change:beside", () => {
+  const both = [scatter.get("picked").index, scatter.get("beside").index];
+  if (here(both)) play(both.map((i) => held.clips[i].views[0]), both.map(titleOf), held.clips[both[0]].place);
 });
-scatter.on("change:beside", () => play([scatter.get("picked").index, scatter.get("beside").index]));
+show();
 fronts.explorer({ model: scatter, el: host });
 host.append(said);
 fronts.player({ model: player, el: host });

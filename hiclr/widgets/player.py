@@ -20,7 +20,7 @@ from hiclr.widgets.picture import Pictured
 from hiclr.widgets.scripts import script, style
 from hiclr.widgets.standalone import standalone
 
-__all__ = ["Clip", "Packed", "Player", "pack"]
+__all__ = ["Clip", "Packed", "Player", "checked", "masked_zeros", "pack", "pack_masks"]
 
 Clip = Tensor | NDArray[np.float32]
 
@@ -43,7 +43,7 @@ class Packed(NamedTuple):
     shape: list[int]
 
 
-def _checked(clips: Sequence[Clip], layout: Layout) -> list[NDArray[np.float32]]:
+def checked(clips: Sequence[Clip], layout: Layout) -> list[NDArray[np.float32]]:
     """The clips as arrays (3, T, V, M).
 
     Raises:
@@ -93,13 +93,23 @@ def pack(clips: Sequence[Clip], layout: Layout) -> Packed:
     Raises:
         InputError: no clip, another shape, or a number that is not finite.
     """
-    x = _stacked(_checked(clips, layout))
+    x = _stacked(checked(clips, layout))
     scale = float(np.abs(x).max()) / _LARGEST or 1.0
     data = np.rint(x / scale).astype("<i2").tobytes()
     return Packed(data, scale, list(x.shape[:4]))
 
 
-def _hidden(clips: Sequence[NDArray[np.float32]], layout: Layout) -> list[NDArray[np.bool_]]:
+def pack_masks(masks: Sequence[NDArray[Any]]) -> bytes:
+    """Masks (T, V, M) as bytes for the browser, in the order (W, T, M, V); empty where no joint is masked.
+
+    255 is all of a joint and nothing less is; 0 is none of it.
+    """
+    shares = _stacked([np.repeat(mask[None], 3, axis=0).astype(np.float32) for mask in masks])[..., 0]
+    masked = np.where(shares >= 1, 255, np.ceil(254 * shares.clip(0, 1))).astype(np.uint8)
+    return masked.tobytes() if masked.any() else b""
+
+
+def masked_zeros(clips: Sequence[NDArray[np.float32]], layout: Layout) -> list[NDArray[np.bool_]]:
     """(T, V, M) each: joints at exactly zero of a person who is there. The centre joint is zero by right."""
     masks = []
     for x in clips:
@@ -224,20 +234,17 @@ class Player(Pictured, anywidget.AnyWidget):  # type: ignore[misc]
             InputError: as for the class; or masks or vectors of another number or shape than the clips. Then nothing
                 has changed.
         """
-        arrays = _checked(clips, self._layout)
+        arrays = checked(clips, self._layout)
         titles = self._titles(titles, len(arrays))
-        masks = _hidden(arrays, self._layout) if hidden is None else list(hidden)
+        masks = masked_zeros(arrays, self._layout) if hidden is None else list(hidden)
         self._check_like(arrays, "hidden", [mask[None] for mask in masks], 1)
-        arrows = [] if vectors is None else _checked(vectors, self._layout)
+        arrows = [] if vectors is None else checked(vectors, self._layout)
         self._check_like(arrays, "vectors", arrows or arrays, 3)
         packed = pack(arrays, self._layout)
         drawn = pack(arrows, self._layout) if arrows else Packed(b"", 1.0, [])
-        shares = _stacked([np.repeat(mask[None], 3, axis=0).astype(np.float32) for mask in masks])[..., 0]
-        # 255 is all of a joint and nothing less is; 0 is none of it
-        masked = np.where(shares >= 1, 255, np.ceil(254 * shares.clip(0, 1))).astype(np.uint8)
         with self.hold_sync():
             self.shape, self.scale, self.positions = packed.shape, packed.scale, packed.data
-            self.hidden = masked.tobytes() if masked.any() else b""
+            self.hidden = pack_masks(masks)
             self.vectors, self.vector_scale, self.vector_origin = drawn.data, gain * drawn.scale, vectors_from
             self.titles = titles
             if refit:

@@ -8,7 +8,7 @@ from typing import Any
 
 from hiclr.widgets.scripts import script, style
 
-__all__ = ["held", "linked", "standalone"]
+__all__ = ["as_json", "held", "linked", "standalone"]
 
 # What the page may do: run and style itself, and offer its picture to be saved. Nothing is asked for elsewhere.
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -70,6 +70,11 @@ def held(state: Mapping[str, Any]) -> dict[str, Any]:
     return {"values": {k: v for k, v in kept.items() if k not in binary}, "bytes": binary}
 
 
+def as_json(data: Any) -> str:
+    """Data as it stands in a page, in ASCII; no text in it can end the script that holds it."""
+    return json.dumps(data).replace("<", "\\u003c")
+
+
 def document(names: Sequence[str], modules: Sequence[str], data: Mapping[str, Any], title: str, remarks: str) -> str:
     """A page with the styles of some front ends, data as JSON, and modules that run in their order."""
     text = f"<pre>{html.escape(remarks)}</pre>" if remarks else ""
@@ -81,6 +86,6 @@ def document(names: Sequence[str], modules: Sequence[str], data: Mapping[str, An
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{html.escape(title)}</title>\n'
         f"<style>{styles}{_LOOKS}</style>\n</head>\n<body>\n"
         f'<div id="host"></div>\n{text}\n'
-        f'<script type="application/json" id="state">{json.dumps(data).replace("<", chr(92) + "u003c")}</script>\n'
+        f'<script type="application/json" id="state">{as_json(data)}</script>\n'
         f"{scripts}</body>\n</html>\n"
     )
