@@ -155,18 +155,26 @@ def test_the_slider_moves_points_and_numbers_and_keeps_what_is_picked():
     widgets = pytest.importorskip("hiclr.widgets")
     found = through_training(three((False, True, True)), labelled())
     shown = widgets.ThroughTraining(found)
-    shown.explorer.pick(5)
-    before, near = shown.explorer.scatter.xy, shown.explorer.neighbours(5)
-    shown.epoch.value = 0
-    assert shown.explorer.scatter.xy != before
-    assert np.frombuffer(shown.explorer.scatter.xy, "<f4").reshape(2, 24, 2) == pytest.approx(
-        np.stack([found.maps[name][0].points for name in ("clean", "strong")])
+    scatter = shown.scatter
+    assert np.frombuffer(scatter.stage_xy, "<f4").reshape(3, 2, 24, 2) == pytest.approx(
+        np.stack([[found.maps[name][epoch].points for name in ("clean", "strong")] for epoch in (0, 1, 2)])
     )
-    assert "data-epoch='0'" in shown.numbers.value
-    assert shown.explorer.picked["index"] == 5
-    assert shown.explorer.neighbours(5) != near  # of the features of that epoch
-    assert [row[0] for row in shown.explorer.scatter.near["rows"]] == [i for i, _ in shown.explorer.neighbours(5)]
-    shown.play.value = 1
-    assert shown.epoch.value == 1
+    purity = [f"{found.numbers['strong']['purity'][k]:.3f}" for k in (0, 1, 2)]
+    place = scatter.numbers["branches"].index("strong"), scatter.numbers["columns"].index("purity")
+    assert [scatter.numbers["values"][k][place[0]][place[1]] for k in (0, 1, 2)] == purity
+    shown.pick(5)
+    assert (shown.epoch, scatter.stage, scatter.near["stage"]) == (2, 2, 2)
+    near = shown.neighbours(5)
+    scatter.set_state({"stage": 0})  # what the slider sends
+    assert shown.epoch == 0 and shown.picked["index"] == 5
+    assert shown.neighbours(5) != near  # of the features of that epoch
+    assert scatter.near["stage"] == 0
+    assert [row[0] for row in scatter.near["rows"]] == [i for i, _ in shown.neighbours(5)]
+    assert [stage[0] for stage in shown.near_of_all(5)][::2] == [shown.neighbours(5), near]
+    shown.epoch = 1
+    assert scatter.stage == 1
+    with pytest.raises(InputError, match="0, 1, 2; there is none of 7"):
+        shown.epoch = 7
+    assert "at the epochs 0, 1, 2" in shown.describe()
     assert isinstance(shown.picture(), figures.Figure)
     shown.free()

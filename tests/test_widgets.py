@@ -25,18 +25,19 @@ from hiclr.augmentations import GrowingViews, paper_views
 from hiclr.datasets import SkeletonSet, synthetic
 from hiclr.datasets.preprocessing import Preprocess
 from hiclr.errors import InputError
+from hiclr.evaluation import THROUGH, Through
 from hiclr.figures.camera import Camera, place_of, to_pixels
 from hiclr.figures.style import label
 from hiclr.skeleton import NTU_25, Layout
 
 pytest.importorskip("anywidget", reason="the notebook packages are not installed")
 
-from hiclr.widgets import AugmentationBench, Explorer, Player
+from hiclr.widgets import AugmentationBench, Explorer, Player, ThroughTraining
 from hiclr.widgets.colouring import by_group, by_number, density
 from hiclr.widgets.explorer import Scatter
 from hiclr.widgets.export import explorer_page
 from hiclr.widgets.player import pack
-from hiclr.widgets.scripts import script, style
+from hiclr.widgets.scripts import script
 from hiclr.widgets.words import words
 
 # A body of six joints: root, head, and a hand and a foot on each side.
@@ -785,11 +786,11 @@ def test_what_does_not_fit_the_maps_is_refused(change: dict[str, Any], said: str
 # ---------------------------------------------------------------- what must never be
 
 
-@pytest.mark.parametrize("name", ["player", "explorer"])
+@pytest.mark.parametrize("name", ["player", "explorer", "through", "offline"])
 def test_no_script_reads_text_as_markup_or_loads_anything(name: str):
     source = script(name)
     assert "class View" in source
-    assert "export default" in source
+    assert source.count("export default") == (name != "offline")
     markup, loading = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write", r"https?:|\bimport\b|fetch\("
     assert not re.findall(rf"{markup}|{loading}|\beval\b|new Function", source)
 
@@ -823,8 +824,8 @@ def mount(browser: Any) -> Iterator[Any]:
             device_scale_factor=ratio,
         )
         opened.append((page, *strangers(page)))
-        page.goto(f"{address}/{name}.css")
-        page.set_content(f"<style>{style(name)}</style><div id='host' style='width: {width}px'></div>")
+        page.goto(f"{address}/page.css")
+        page.set_content(f"<style>{type(widget)._css}</style><div id='host' style='width: {width}px'></div>")
         page.evaluate(FAKE_MODEL + "; 0")
         page.evaluate(MOUNT, [name, *state_of(widget)])
         return page
@@ -1163,7 +1164,10 @@ def test_a_saved_explorer_plays_its_clips_from_a_file(browser: Any, tmp_path: Pa
 KEEP_MODELS = """
 globalThis.models = {};
 globalThis.fronts = new Proxy({}, {
-  set: (kept, name, render) => { kept[name] = (given) => { models[name] = given.model; render(given); }; return true; },
+  set(kept, name, { render }) {
+    kept[name] = { render(given) { models[name] = given.model; render(given); } };
+    return true;
+  },
 });
 """
 
@@ -1616,3 +1620,78 @@ def test_a_map_that_does_not_fit_is_said_and_closing_frees_all(mount: Any):
         0,
         0,
     ]
+
+
+def trained() -> Through:
+    """Six clips at three epochs: clip i goes from (i, 0) by (i, i) to (i, 2i); clip 0 first has 1 nearest, then 5."""
+    x = np.arange(6, dtype=np.float32)
+    epochs = (0, 5, 10)
+    maps = {epoch: np.stack([x, k * x], axis=1) for k, epoch in enumerate(epochs)}
+    angles = [0.1 * x, 0.1 * np.where(x < 3, x, 9 - x), 0.1 * np.where(x > 0, 6 - x, 0)]
+    features = {e: {"clean": np.stack([np.cos(a), np.sin(a)], axis=1)} for e, a in zip(epochs, angles, strict=True)}
+    numbers = {"clean": {name: np.arange(4) + n / 8 for n, name in enumerate(THROUGH)}}
+    return Through(epochs, (0, 5, 7, 10), some_clips(), features, {"clean": maps}, numbers)
+
+
+@pytest.mark.browser
+def test_a_slider_goes_through_training_without_the_kernel(mount: Any):
+    shown = ThroughTraining(trained())
+    page = mount("through", shown.scatter)
+    slider = page.locator(".sk-stage")
+
+    def numbers() -> list[str]:
+        found: list[str] = page.locator(".sk-numbers td").all_text_contents()
+        return found
+
+    wait_for(page, stage=2, near="5 4 3 2 1")
+    assert numbers() == [f"{3 + n / 8:.3f}" for n in range(5)]  # of epoch 10, the fourth that has numbers
+    last = checksum(page)
+    slider.fill("0")
+    wait_for(page, stage=0)
+    assert page.locator(".sk-word").text_content() == "before training"
+    assert numbers() == [f"{n / 8:.3f}" for n in range(5)]
+    assert slider.get_attribute("aria-valuetext") == "before training"
+    assert data(page)["rings"] == ""  # the kernel has not said yet what is near at this epoch
+    assert checksum(page) != last
+    # a click where clip 5 lies: right below, in a frame that holds all epochs
+    box = canvas(page).bounding_box()
+    width, height = box["width"] - 16, box["height"] - 32
+    scale = min((width - 30) / 5, (height - 30) / 10)
+    page.mouse.click(box["x"] + 8 + width / 2 + 2.5 * scale, box["y"] + 24 + height / 2 + 5 * scale)
+    assert page.evaluate("model.state.picked.index") == 5
+    page.evaluate("model.set('near', { of: 5, space: 'clean', rows: [[4, 1]], stage: 0 })")  # what the kernel answers
+    wait_for(page, rings="4")
+
+    handle = slider.bounding_box()
+    page.mouse.move(handle["x"] + 8, handle["y"] + handle["height"] / 2)
+    page.mouse.down()
+    for share in (0.2, 0.9, 0.4, 0.8, 0.52):  # a quick drag, there and back
+        page.mouse.move(handle["x"] + share * handle["width"], handle["y"] + handle["height"] / 2)
+    page.mouse.up()
+    wait_for(page, stage=1)
+    assert page.evaluate("model.state.stage") == 1
+    assert page.locator(".sk-word").text_content() == "epoch 5"
+    assert numbers() == [f"{1 + n / 8:.3f}" for n in range(5)]
+
+    page.locator(".sk-stages button").click()
+    wait_for(page, stage=2)
+    assert page.locator(".sk-stages button").get_attribute("aria-label") == "Play through training"  # it has stopped
+    assert page.evaluate("(close_widget(), host.childElementCount)") == 0
+
+
+@pytest.mark.browser
+def test_a_saved_page_goes_through_training(browser: Any, tmp_path: Path):
+    shown = ThroughTraining(trained())
+    target = shown.save(tmp_path / "page.html")
+    page = browser[0].new_page()
+    errors, requests = strangers(page)
+    page.goto(target.as_uri())
+    scatter = "document.querySelector('canvas.sk-scatter').dataset"
+    for stage in (2, 0, 1):
+        page.locator(".sk-stage").fill(str(stage))
+        shown.epoch = (0, 5, 10)[stage]
+        near = " ".join(str(i) for i, _ in shown.neighbours(0))
+        until(page, f"{scatter}.stage === '{stage}' && {scatter}.rings === '{near}'")
+    page.close()
+    assert errors == []
+    assert requests == [target.as_uri()]

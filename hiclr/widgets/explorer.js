@@ -603,5 +603,5 @@ function render({ model, el }) {
   return () => view.close();
 }
 
-export { inside };
+export { ExplorerView, inside };
 export default { render };

@@ -3,7 +3,7 @@
 import html
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import ipywidgets
 import numpy as np
@@ -68,6 +68,7 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
     """
 
     picked = traitlets.Dict()
+    drawn_by: ClassVar[type[Scatter]] = Scatter
 
     def __init__(
         self,
@@ -113,7 +114,7 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         self._features = _checked_features(features or {}, maps, len(self._labels))
         self._units: dict[str, torch.Tensor] = {}
         self._colourings = {each.name: each for each in self._coloured(groups or {}, predicted, confidence)}
-        self.scatter = Scatter(
+        self.scatter = self.drawn_by(
             maps,
             self._labels,
             self._classes,
@@ -183,17 +184,6 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
             raise InputError(f"panel must be in 0..{len(self._maps) - 1}, it is {panel}.")
         self.scatter.picked = {"index": int(index), "panel": int(panel), "n": self.picked["n"] + 1}
 
-    def place(self, maps: Mapping[str, Any], features: Mapping[str, NDArray[Any]] | None = None) -> None:
-        """Lay the clips out on other maps of the same names, made of these features; what is picked stays.
-
-        Raises:
-            InputError: other maps, or another number of clips.
-        """
-        known = _checked_features(features or {}, maps, len(self._labels))
-        self.scatter.place(maps)
-        self._maps, self._features, self._units = dict(maps), known, {}
-        self._point_out(self.picked["index"], self.picked["panel"])
-
     def feature(self, title: str, rows: Sequence[tuple[int, str]]) -> None:
         """List clips below the maps, each with a note; a click plays one.
 
@@ -255,6 +245,10 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         found, cosines = best(scores, min(NEIGHBOURS, len(units) - 1))
         return list(zip(found[0].tolist(), cosines[0].tolist(), strict=True))
 
+    def near_of_all(self, index: int) -> list[list[list[tuple[int, float]]]]:
+        """The nearest clips of a clip in each map, at each stage that the maps go through."""
+        return [[self.neighbours(index, panel) for panel in range(len(self._maps))]]
+
     def _title_of(self, index: int) -> str:
         return f"{self._names[index]} · {self._classes[int(self._labels[index])]}"
 
@@ -272,7 +266,7 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
             raise InputError(f"There is no clip {index}.")
         return int(index)
 
-    def _guarded(self, act: Callable[[Mapping[str, Any]], None]) -> Callable[[Any], None]:
+    def _guarded(self, act: Callable[[Any], None]) -> Callable[[Any], None]:
         """An error is shown in the widget, and raised for who called from Python."""
 
         def run(change: Any) -> None:

@@ -125,8 +125,8 @@ def _written(explorer: "Explorer", clips: Mapping[int, Any], remarks: str) -> by
     each = "each" in scatter["values"]["near"]
     scatter["values"] |= {"picked": {**explorer.picked, "n": 0}, "near": {}, "hovered": -1}
     player["bytes"] = {}  # what is played comes from the clips
-    state = {"scatter": scatter, "player": player, "clips": clips, "each": each}
-    return linked(state, explorer.describe(), remarks).encode()
+    state = {"scatter": scatter, "player": player, "clips": clips, "each": each, "front": explorer.scatter.front}
+    return linked(state, explorer.describe(), remarks, explorer.scatter.front).encode()
 
 
 def _item(explorer: "Explorer", index: int) -> _Item:
@@ -135,8 +135,8 @@ def _item(explorer: "Explorer", index: int) -> _Item:
     masks = masked_zeros(arrays, layout) if shown.hidden is None else shown.hidden
     views = [_view(x, mask, layout) for x, mask in zip(arrays, masks, strict=True)]
     near = [
-        [[other, round(cosine, _DIGITS)] for other, cosine in explorer.neighbours(index, panel)]
-        for panel in range(explorer.scatter.panels)
+        [[[other, round(cosine, _DIGITS)] for other, cosine in rows] for rows in panels]
+        for panels in explorer.near_of_all(index)
     ]
     clip = {"place": place_of(arrays[0], layout)._asdict(), "near": near, "of": len(views), "views": views[:1]}
     beside = [{"title": title, **view} for title, view in zip(shown.titles[1:], views[1:], strict=True)]

@@ -40,23 +40,32 @@ function here(indices) {
   return !missing.length;
 }
 
-function show() {
+/** Say which clips are near to the picked one, in the maps as they stand. */
+function pointOut() {
   const { index, panel = 0 } = scatter.get("picked");
-  const { views = [], of = 0, near = [], place } = held.clips[index] ?? {};
+  const stage = scatter.get("stage");
+  const near = held.clips[index]?.near[stage ?? 0] ?? [];
+  const own = held.each ? { each: near.map((rows) => rows.map(([i]) => i)) } : {};
+  scatter.set("near", { of: index, space: scatter.get("titles")[panel], rows: near[panel] ?? [], stage, ...own });
+}
+
+function show() {
+  const { index } = scatter.get("picked");
   if (here([index])) {
+    const { views, of, place } = held.clips[index];
     play(views, [titleOf(index), ...views.slice(1).map(({ title }) => title)], place);
     if (views.length < of) said.textContent = "Its views are not in the page.";
   }
-  const own = held.each ? { each: near.map((rows) => rows.map(([i]) => i)) } : {};
-  scatter.set("near", { of: index, space: scatter.get("titles")[panel], rows: near[panel] ?? [], ...own });
+  pointOut();
 }
 
 scatter.on("change:picked", show);
+scatter.on("change:stage", pointOut);
 scatter.on("change:beside", () => {
   const both = [scatter.get("picked").index, scatter.get("beside").index];
   if (here(both)) play(both.map((i) => held.clips[i].views[0]), both.map(titleOf), held.clips[both[0]].place);
 });
 show();
-fronts.explorer({ model: scatter, el: host });
+fronts[held.front].render({ model: scatter, el: host });
 host.append(said);
-fronts.player({ model: player, el: host });
+fronts.player.render({ model: player, el: host });

@@ -37,7 +37,8 @@ class Scatter(anywidget.AnyWidget):  # type: ignore[misc]
         InputError: no map, other shapes, numbers that are not finite, or labels outside the classes.
     """
 
-    _esm: ClassVar[str] = script("explorer")
+    front: ClassVar[str] = "explorer"  # the script that draws it
+    _esm: ClassVar[str] = script(front)
     _css: ClassVar[str] = style("explorer")
 
     xy = traitlets.Bytes().tag(sync=True)
@@ -110,8 +111,8 @@ class Scatter(anywidget.AnyWidget):  # type: ignore[misc]
             **_placed(points),
         )
 
-    def place(self, maps: Mapping[str, Any]) -> None:
-        """Lay the same clips out anew, on as many maps of the same names; what is picked and selected stays.
+    def placed(self, maps: Mapping[str, Any]) -> dict[str, bytes]:
+        """What the browser would be sent of the same clips on other maps.
 
         Raises:
             InputError: other maps, or another number of clips.
@@ -119,10 +120,7 @@ class Scatter(anywidget.AnyWidget):  # type: ignore[misc]
         points = _points(maps, self.count)
         if [label(name, 60) for name in maps] != list(self.titles):
             raise InputError(f"The maps must be {', '.join(self.titles)}; they are {', '.join(maps)}.")
-        with self.hold_sync():  # one message, so that no half of it is drawn
-            for name, value in _placed(points).items():
-                setattr(self, name, value)
-            self.revision += 1
+        return _placed(points)
 
 
 def _placed(points: NDArray[np.float32]) -> dict[str, bytes]:

@@ -7,6 +7,7 @@ __all__ = ["script", "style"]
 
 _HERE = Path(__file__).parent
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.MULTILINE)
+_GIVEN = re.compile(r"^export (default )?\{[^}]*\};\n", re.MULTILINE)  # a list of names, of no use inside one module
 
 
 def script(name: str) -> str:
@@ -22,7 +23,8 @@ def script(name: str) -> str:
 
     read(name)
     own = parts.pop(name)
-    return "".join(re.sub(r"^export ", "", part, flags=re.MULTILINE) for part in parts.values()) + own
+    needed = (re.sub(r"^export ", "", _GIVEN.sub("", part), flags=re.MULTILINE) for part in parts.values())
+    return "".join(needed) + own
 
 
 def style(name: str) -> str:

@@ -51,15 +51,17 @@ def standalone(name: str, state: Mapping[str, Any], title: str, remarks: str = "
     return document([name], [script(name) + _MODEL + _START], held(state), title, remarks)
 
 
-def linked(state: Mapping[str, Any], title: str, remarks: str = "") -> str:
+def linked(state: Mapping[str, Any], title: str, remarks: str = "", maps: str = "explorer") -> str:
     """The page of the explorer with a player below it; `offline.js` answers in the kernel's place.
 
     Args:
         state: what that script reads: "scatter" and "player" as of `held`, and the clips.
         title: of the page.
         remarks: text below the picture, shown as it is.
+        maps: the front end that draws the maps.
     """
-    fronts = [f"{script(name)}(globalThis.fronts ??= {{}}).{name} = render;\n" for name in ("explorer", "player")]
+    given = "(globalThis.fronts ??= {})."
+    fronts = [script(name).replace("export default ", f"{given}{name} = ") for name in (maps, "player")]
     return document(["explorer", "player"], [*fronts, _MODEL + script("offline")], state, title, remarks)
 
 
