@@ -17,6 +17,7 @@ from hiclr.evaluation import (
     RECIPES,
     FinetuneConfig,
     evaluate,
+    finetune,
     finetune_text,
     how_long,
     load_predictions,
@@ -27,6 +28,7 @@ from hiclr.evaluation import (
     roughly,
     table,
 )
+from hiclr.evaluation.longer import SEMI
 from hiclr.pretraining import PRESETS, prepare_run, pretrain
 from hiclr.runs import Run
 from hiclr.skeleton import KINECT_20_SDK, NTU_25, Layout
@@ -75,7 +77,7 @@ def heard(run: Run, patched: None) -> tuple[dict[str, Any], list[str]]:
 
 def test_none_of_them_is_measured_unless_it_is_named(run: Run):
     assert not {*DEFAULT, *PROTOCOLS} & set(LONGER)
-    with pytest.raises(InputError, match="robustness, finetune, semi, transfer, or all"):
+    with pytest.raises(InputError, match="semi-mamp, transfer, or all"):
         evaluate(run, moving(), ["semisupervised"])
 
 
@@ -96,8 +98,29 @@ def test_the_time_said_grows_with_the_work(run: Run, monkeypatch: pytest.MonkeyP
     assert "about 4 min" in how_long("finetune", run, moving())  # 96 trained, 2 trainings x 2 looks x 12 clips encoded
     monkeypatch.setattr(longer, "seconds_a_clip", lambda *_: (50.0, 200.0))
     assert "about 6 h" in how_long("finetune", run, moving())
-    with pytest.raises(InputError, match="robustness, finetune, semi, transfer"):
+    with pytest.raises(InputError, match="robustness, finetune, semi, semi-hiclr, semi-aimclr, semi-mamp, transfer"):
         how_long("linear", run, moving())
+
+
+def test_labels_are_drawn_by_the_rule_that_the_protocol_names(run: Run, monkeypatch: pytest.MonkeyPatch):
+    asked: list[tuple[Any, ...]] = []
+
+    def watched(run: Run, clips: SkeletonSet, *given: Any, **more: Any) -> Any:
+        asked.append((given[1], given[3]))
+        return {"notes": ["drawn"], "shares": {}, "rule": given[1]}
+
+    monkeypatch.setattr(longer, "semi_supervised", watched)
+    monkeypatch.setattr(finetune, "LARGE", 10)
+    for name in SEMI:
+        notes: list[str] = []
+        LONGER[name].measure(run, moving(), None, "cpu", notes)
+        assert notes == [f"{name}: drawn"]
+    assert asked == [("cmd", "cmd"), ("aimclr", "hiclr-semi"), ("aimclr", "aimclr"), ("mamp", "mamp")]
+    # HiCLR's epoch has the steps of one over all labels: 24 // 2 of 2 clips, whatever the share
+    monkeypatch.setitem(RECIPES, "hiclr-semi", FinetuneConfig(epochs=1, batch_size=2, least_steps=1, whole_epochs=True))
+    monkeypatch.setattr(longer, "SHARES", (0.25,))
+    monkeypatch.setattr(longer, "DRAWS", 3)
+    assert f"{2 * 3 * 24} clips seen" in roughly("semi-hiclr", run, moving())
 
 
 def test_what_is_only_encoded_is_timed_and_what_is_trained_is_told_from_the_runs_pace(

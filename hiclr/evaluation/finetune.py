@@ -30,6 +30,7 @@ __all__ = [
     "choose_recipe",
     "fine_tune",
     "finetune_text",
+    "over_few",
     "published_recipe",
     "semi_supervised",
 ]
@@ -136,8 +137,7 @@ def semi_supervised(
     y = clips.y[work.train]
     labelled = {share: [draw_labels(y, share, rule, seed) for seed in range(draws)] for share in shares}
     config, name = choose_recipe(recipe, len(work.train), rule)
-    if config.whole_epochs:
-        config = replace(config, least_steps=max(config.least_steps, len(work.train) // config.batch_size))
+    config = over_few(config, len(work.train))
     found, notes = {}, work.notes(config)
     for share, drawn in labelled.items():
         jobs = [(one.indices, replace(config, seed=seed)) for seed, one in enumerate(drawn)]
@@ -162,6 +162,13 @@ def choose_recipe(recipe: str | FinetuneConfig | None, clips: int, published: st
     if name not in RECIPES:
         raise InputError(f"There is no recipe {name!r}; there are: {', '.join(RECIPES)}.")
     return RECIPES[name], name
+
+
+def over_few(config: FinetuneConfig, clips: int) -> FinetuneConfig:
+    """The settings for few of so many labelled clips: with `whole_epochs` an epoch has the steps that all would take."""
+    if not config.whole_epochs:
+        return config
+    return replace(config, least_steps=max(config.least_steps, clips // config.batch_size))
 
 
 def published_recipe(pretraining: PretrainConfig) -> str:

@@ -12,7 +12,15 @@ from torch import nn
 from hiclr.datasets import SkeletonSet
 from hiclr.datasets.wording import counted, duration
 from hiclr.errors import InputError
-from hiclr.evaluation.finetune import DRAWS, SHARES, choose_recipe, fine_tune, published_recipe, semi_supervised
+from hiclr.evaluation.finetune import (
+    DRAWS,
+    SHARES,
+    choose_recipe,
+    fine_tune,
+    over_few,
+    published_recipe,
+    semi_supervised,
+)
 from hiclr.evaluation.protocols import Outcome
 from hiclr.evaluation.robustness import DRAWS as DAMAGE_DRAWS
 from hiclr.evaluation.robustness import measure_robustness, passes, possible_corruptions
@@ -22,10 +30,18 @@ from hiclr.features import extract, load_encoder
 from hiclr.pretraining import PretrainConfig, layout_of, progress
 from hiclr.runs import Run, pick_device
 
-__all__ = ["LONGER", "TIMED", "TRANSFER", "Longer", "carried", "how_long", "roughly", "seconds_a_clip"]
+__all__ = ["LONGER", "SEMI", "TIMED", "TRANSFER", "Longer", "carried", "how_long", "roughly", "seconds_a_clip"]
 
 TRANSFER = "transfer"
 """The protocol whose clips may have another layout than the run's."""
+
+SEMI = {
+    "semi": ("cmd", "cmd"),
+    "semi-hiclr": ("aimclr", "hiclr-semi"),
+    "semi-aimclr": ("aimclr", "aimclr"),
+    "semi-mamp": ("mamp", "mamp"),
+}
+"""Protocol of few labels -> (rule by which they are drawn, settings on large sets): HiCLR draws as AimCLR does."""
 
 TIMED = 32  # clips by which the time is told beforehand
 _KEPT_APART = ("predicted",)  # of each training: too long for a file of results
@@ -214,9 +230,28 @@ def _tuned(name: str, found: Mapping[str, Any], notes: list[str]) -> Outcome:
     return Outcome(shares, more=more, predicted=predicted)
 
 
-def _semi(run: Run, clips: SkeletonSet, split: str | None, device: str, notes: list[str]) -> Outcome:
-    found = semi_supervised(run, clips, SHARES, draws=DRAWS, split=split, device=device)
-    notes += [f"semi: {note}" for note in found["notes"] if note not in notes]
+def _semi(name: str) -> Longer:
+    """Few labels, drawn and learned by the rule and settings of a paper."""
+    rule, published = SEMI[name]
+    return Longer(
+        partial(_few_labels, name, rule, published),
+        lambda _, clips, split: _training_work(clips, split, SHARES, DRAWS, published),
+    )
+
+
+def _few_labels(
+    name: str,
+    rule: str,
+    published: str,
+    run: Run,
+    clips: SkeletonSet,
+    split: str | None,
+    device: str,
+    notes: list[str],
+) -> Outcome:
+    recipe = choose_recipe(None, len(clips.split_indices(split)[0]), published)[1]
+    found = semi_supervised(run, clips, SHARES, rule, DRAWS, recipe, split, device=device)
+    notes += [f"{name}: {note}" for note in found["notes"] if note not in notes]
     figures = {
         f"{share} % {kind}top1": row[of]["top1"] / 100
         for share, row in found["shares"].items()
@@ -237,7 +272,7 @@ def _training_work(
 ) -> _Work:
     """Of trainings on shares of the labels, each from the pretrained and from the untrained encoder."""
     train, test = clips.split_indices(split)
-    config, _ = choose_recipe(None, len(train), published)
+    config = over_few(choose_recipe(None, len(train), published)[0], len(train))
     least = len(np.unique(clips.y[train]))
     looks = -(-config.epochs // config.look_every)
     trained = encoded = 0
@@ -264,7 +299,7 @@ def _plain(value: Any) -> Any:
 LONGER: dict[str, Longer] = {
     "robustness": Longer(_robustness, _robustness_work),
     "finetune": Longer(_finetune, _finetune_work),
-    "semi": Longer(_semi, lambda _, clips, split: _training_work(clips, split, SHARES, DRAWS, "cmd")),
+    **{name: _semi(name) for name in SEMI},
     TRANSFER: Longer(_transfer, lambda _, clips, split: _training_work(clips, split, (1.0,), 1, "cmd")),
 }
 """Name -> how it is measured, and what it is going to do. Only measured when they are named."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from hiclr.datasets import SkeletonSet
 from hiclr.datasets.readers.clips import PUBLISHED_SPLITS, official_protocol
+from hiclr.evaluation.longer import SEMI
 from hiclr.pretraining import PRESETS
 from hiclr.skeleton import NTU_25
 
@@ -183,8 +184,8 @@ _OURS = {
     "linear": tuple((f"linear{name}", "top1") for name in ("", "-hiclr", "-actclr", "-mamp", "-sgd")),
     "knn": (("knn", "1"),),
     "finetune": (("finetune", "top1"),),
-    "semi 1 %": (("semi", "1 % top1"),),
-    "semi 10 %": (("semi", "10 % top1"),),
+    "semi 1 %": tuple((name, "1 % top1") for name in SEMI),
+    "semi 10 %": tuple((name, "10 % top1") for name in SEMI),
     "transfer": (("transfer", "top1"),),
     "calibration error": (("calibration", "ece"),),
 }  # fmt: skip
