@@ -165,7 +165,7 @@ def choose_recipe(recipe: str | FinetuneConfig | None, clips: int, published: st
 
 
 def over_few(config: FinetuneConfig, clips: int) -> FinetuneConfig:
-    """The settings for few of so many labelled clips: with `whole_epochs` an epoch has the steps that all would take."""
+    """The settings for few of so many labels: with `whole_epochs` an epoch has the steps that all would take."""
     if not config.whole_epochs:
         return config
     return replace(config, least_steps=max(config.least_steps, clips // config.batch_size))
