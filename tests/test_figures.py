@@ -20,6 +20,7 @@ from hiclr.datasets import SkeletonSet
 from hiclr.errors import InputError
 from hiclr.evaluation import Embedding
 from hiclr.figures import curves, embeddings, evaluation, overview, skeletons, strength, style
+from hiclr.figures.style import class_colour
 from hiclr.skeleton import BANDAI_21, LAYOUTS, NTU_25, Layout
 
 HOSTILE = (
@@ -404,6 +405,27 @@ def test_maps_say_their_settings_and_keep_their_shape() -> None:
     assert long.get_suptitle().split("\n")[-1] == "N = 3, perplexity 7, seed 3"
     long.png()
     assert long.texts[0].get_window_extent().x1 < long.bbox.width  # nothing is cut off
+
+
+def test_a_picked_clip_is_ringed_in_every_map_and_its_nearest_by_shape() -> None:
+    maps = {name: np.arange(8.0).reshape(4, 2) for name in ("clean", "strong")}
+    plain = embeddings.tsne_panels(maps, [0, 1, 1, 0], ("a", "b"))
+    figure = embeddings.tsne_panels(
+        maps, [0, 1, 1, 0], ("a", "b"), ringed=embeddings.Ringed(1, "one · b", [2, 0], "clean")
+    )
+    said = figure.legends[0].get_title().get_text()
+    assert (
+        said == "Filled ring: one · b. Its 2 nearest in clean: 1 of its class (circles), 1 of another (dashed squares)."
+    )
+    assert plain.legends[0].get_title().get_text() == ""
+    for axes, before in zip(figure.axes, plain.axes, strict=True):
+        (middle,) = axes.lines
+        assert middle.get_xydata().tolist() == [[2.0, 3.0]] and middle.get_markerfacecolor() == class_colour(1)
+        same, other = axes.collections[len(before.collections) :]
+        assert (same.get_offsets().tolist(), other.get_offsets().tolist()) == ([[4.0, 5.0]], [[0.0, 1.0]])
+        assert len(same.get_paths()[0]) > len(other.get_paths()[0])  # a circle; a square
+        assert other.get_linestyle()[0][1] is not None and same.get_linestyle()[0][1] is None
+    figure.png()
 
 
 def test_confusion_counts_and_names_the_worst() -> None:

@@ -1,6 +1,7 @@
 """Fusion of streams: joined by clip name, weights found on clips held out of train."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from hiclr.evaluation import (
 from hiclr.evaluation.linear import class_scores
 from hiclr.features import features
 from hiclr.pretraining import PRESETS, prepare_run, pretrain
-from hiclr.runs import Run
+from hiclr.runs import Run, load_run
 from hiclr.skeleton import NTU_25
 
 CLASSES = np.array([0, 1, 2])
@@ -166,7 +167,10 @@ def test_the_order_of_the_clips_changes_nothing(result: dict[str, Any], runs: li
 def test_what_cannot_be_fused_is_a_sentence(runs: list[Run], tmp_path: Path):
     with pytest.raises(InputError, match="2 to 5 runs"):
         evaluate_fusion(runs[:1], waving())
-    twice = evaluate_fusion([runs[0], runs[0]], waving(), device="cpu")
+    with pytest.raises(InputError, match="more than once"):
+        evaluate_fusion([runs[0], runs[0]], waving())
+    again = load_run(shutil.copytree(runs[0].path, tmp_path / "again"))
+    twice = evaluate_fusion([runs[0], again], waving(), device="cpu")
     assert any("same stream (joint, joint)" in note for note in twice["notes"])
     fresh = prepare_run(tmp_path / "fresh", TINY, waving().split()[0])
     with pytest.raises(InputError, match="no checkpoint"):

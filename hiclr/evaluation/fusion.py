@@ -187,11 +187,15 @@ def evaluate_fusion(
         "intervals" of each top-1, "source", "fingerprint", "synthetic", "protocol", "time", "environment", "notes".
 
     Raises:
-        InputError: fewer than 2 or more than 5 runs, weights that are not one for each run, no test part, other
-            joints than a run's, or a run without a checkpoint.
+        InputError: fewer than 2 or more than 5 runs, one of them twice, weights that are not one for each run, no test
+            part, other joints than a run's, or a run without a checkpoint.
     """
     if not 2 <= len(runs) <= _MOST:
         raise InputError(f"Fusion takes 2 to {_MOST} runs, one for each stream; there are {len(runs)}.")
+    folders = [run.path.resolve() for run in runs]
+    twice = next((folder for folder in folders if folders.count(folder) > 1), None)
+    if twice is not None:
+        raise InputError(f"{twice} is given more than once: a run fused with itself tells nothing. Give each run once.")
     train, test = clips.split_indices(split)
     epochs = [_epoch(run) for run in runs]
     out = _chosen_on(clips, train)

@@ -25,7 +25,7 @@ from hiclr.figures.style import (
     titled,
 )  # fmt: skip
 
-__all__ = ["Changed", "changed_panels", "tsne_panels", "tsne_panels_by"]
+__all__ = ["Changed", "Ringed", "changed_panels", "tsne_panels", "tsne_panels_by"]
 
 _DRAWN = 3000  # points of a panel; more would cover each other and fill the file
 _ROW = 5  # maps side by side, at most
@@ -46,6 +46,7 @@ def tsne_panels(
     perplexity: float | None = None,
     seed: int | None = None,
     synthetic: bool = False,
+    ringed: "Ringed | None" = None,
 ) -> Figure:
     """Maps side by side, points coloured by class.
 
@@ -59,6 +60,7 @@ def tsne_panels(
         perplexity: of the maps.
         seed: of the maps.
         synthetic: say so in the title.
+        ringed: a clip to find in every map, and its nearest clips.
 
     Raises:
         InputError: no map, another shape, or labels outside the classes.
@@ -71,7 +73,43 @@ def tsne_panels(
     for value in maps.values():
         if isinstance(value, Embedding):
             perplexity, seed = value.perplexity, value.seed
-    return _panels(points, y, classes, _title(title, synthetic, len(y), perplexity, seed))
+    heading = _title(title, synthetic, len(y), perplexity, seed)
+    if ringed is None:
+        return _panels(points, y, classes, heading)
+    figure = _panels(points, y, classes, heading, _ringed_words(ringed, y))
+    for axes, xy in zip(figure.axes, points.values(), strict=False):
+        _ring(axes, xy, y, ringed)
+    return figure
+
+
+class Ringed(NamedTuple):
+    """A clip, and the clips that are near in what one of the maps was made of."""
+
+    clip: int
+    name: str
+    near: Sequence[int]
+    space: str  # the name of that map
+
+
+def _ringed_words(ringed: Ringed, y: NDArray[np.int64]) -> str:
+    said = f"Filled ring: {label(ringed.name, 60)}."
+    if not len(ringed.near):
+        return said
+    alike = int((y[list(ringed.near)] == y[ringed.clip]).sum())
+    return (
+        f"{said} Its {len(ringed.near)} nearest in {label(ringed.space, 20)}: {alike} of its class (circles), "
+        f"{len(ringed.near) - alike} of another (dashed squares)."
+    )
+
+
+def _ring(axes: Any, xy: NDArray[np.float64], y: NDArray[np.int64], ringed: Ringed) -> None:
+    """As in the explorer: a circle round a near clip of the same class, a dashed square round another."""
+    colour = class_colour(int(y[ringed.clip]))
+    axes.plot(*xy[ringed.clip], marker="o", ms=11, mfc=colour, mec=INK, mew=1.8, ls="none", zorder=5)
+    for other in ringed.near:
+        alike = y[other] == y[ringed.clip]
+        axes.scatter(*xy[other], s=62, marker="o" if alike else "s", facecolors="none", edgecolors=INK, zorder=4,
+                     linewidths=1.1, linestyles="-" if alike else (0, (2, 1.2)))  # fmt: skip
 
 
 @styled
@@ -210,13 +248,13 @@ def _headed(height: float, title: str) -> Figure:
 
 
 def _panels(
-    maps: Mapping[str, NDArray[np.float64]], y: NDArray[np.int64], classes: Sequence[str], title: str
+    maps: Mapping[str, NDArray[np.float64]], y: NDArray[np.int64], classes: Sequence[str], title: str, caption: str = ""
 ) -> Figure:
     rows = -(-len(maps) // _ROW)
     columns = -(-len(maps) // rows)  # six maps are two rows of three, not five and one
     side = min((WIDTH - 0.2) / columns, 4.6)
     handles, entries, below = class_entries(y, classes)
-    figure = _headed(rows * (side + 0.28) + below + 0.35, title)
+    figure = _headed(rows * (side + 0.28) + below + 0.35 + 0.25 * bool(caption), title)
     grid = figure.subplots(rows, columns, squeeze=False)
     order = _drawn(len(y))
     for axes, name in zip(grid.flat, maps, strict=False):
@@ -224,7 +262,10 @@ def _panels(
         axes.set_title(label(name, 40), fontsize=9.5)
     for axes in grid.flat[len(maps) :]:
         axes.set_axis_off()
-    figure.legend(handles=handles, loc="outside lower center", ncols=entries, handletextpad=0.2, columnspacing=1.2)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=entries, handletextpad=0.2, columnspacing=1.2,
+        title=caption or None, title_fontsize=8.5,
+    )  # fmt: skip
     return figure
 
 

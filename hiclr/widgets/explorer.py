@@ -309,8 +309,17 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
         return f"Explorer of {said}: {', '.join(self._maps)}"
 
     def picture(self) -> Figure:
-        """The maps, in the same colours."""
-        return embeddings.tsne_panels(self._maps, self._labels, self._classes, self._title, synthetic=self._synthetic)
+        """The maps, in the same colours; a clip that was picked is ringed with its nearest ones."""
+        return embeddings.tsne_panels(
+            self._maps, self._labels, self._classes, self._title, synthetic=self._synthetic, ringed=self._ringed()
+        )
+
+    def _ringed(self) -> embeddings.Ringed | None:
+        if not self.picked.get("n"):
+            return None
+        index, panel = self.picked["index"], self.picked.get("panel", 0)
+        near = [other for other, _ in self.neighbours(index, panel)]
+        return embeddings.Ringed(index, self._title_of(index), near, list(self.scatter.titles)[panel])
 
 
 def _parted(titles: Sequence[str], shown: Sequence[Clip | View]) -> Played:
