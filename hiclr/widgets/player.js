@@ -299,7 +299,7 @@ function button(name, text, label, title = label) {
 function toolbar() {
   const bar = element("div", "sk-bar");
   const play = element("button", "sk-button sk-play", { type: "button" });
-  const scrub = element("input", "sk-scrub", { type: "range", min: "0", step: "1", "aria-label": "Frame" });
+  const scrub = element("input", "sk-range sk-scrub", { type: "range", min: "0", step: "1", "aria-label": "Frame" });
   const time = element("span", "sk-time");
   const speed = element("select", "sk-speed", { "aria-label": "Speed", title: "Speed" });
   for (const value of SPEEDS) {

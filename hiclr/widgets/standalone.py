@@ -34,7 +34,7 @@ _START = 'render({ model: modelOf(held), el: document.getElementById("host") });
 
 _LOOKS = """
 body { margin: 16px auto; max-width: 1400px; padding: 0 16px; font: 14px system-ui, sans-serif; color: #212121; }
-pre { overflow-x: auto; padding: 10px; background: #8881; border-radius: 6px; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; padding: 10px; background: #8881; border-radius: 6px; }
 @media (prefers-color-scheme: dark) { body { color: #e4e4e4; background: #161616; } }
 """
 

@@ -39,7 +39,7 @@ class ThroughView extends ExplorerView {
   listen() {
     this.bar = element("div", "sk-stages");
     this.playing = element("button", "sk-button", { type: "button" });
-    this.slider = element("input", "sk-stage", { type: "range", min: "0", step: "1", "aria-label": "Stage of training" });
+    this.slider = element("input", "sk-range sk-stage", { type: "range", min: "0", step: "1", "aria-label": "Stage of training" });
     this.word = element("output", "sk-word");
     this.table = element("table", "sk-numbers");
     this.bar.append(this.playing, this.slider, this.word);

@@ -114,5 +114,6 @@ class ThroughTraining(Explorer):
 def _numbers(through: Through) -> dict[str, Any]:
     """Of every branch, at each epoch that has a map, as they are shown."""
     at = [through.measured.index(epoch) for epoch in through.epochs]
-    values = [[[f"{found[name][k]:.3f}" for name in THROUGH] for found in through.numbers.values()] for k in at]
+    branches = through.numbers.values()
+    values = [[[f"{found[name][k]:.3f}".replace("-", "−") for name in THROUGH] for found in branches] for k in at]
     return {"columns": list(THROUGH), "branches": [label(name, 20) for name in through.numbers], "values": values}
