@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 from hiclr.__main__ import main
@@ -141,6 +142,10 @@ def test_clips_that_were_confused_can_be_played():
     shown = Confusions(clips, predicted)
     assert shown.scatter.count == 2
     assert shown.scatter.names[0].startswith(clips.names[4]) and "taken for" in shown.scatter.names[0]
+    true, taken = ([clips.classes[c] for c in np.unique(of[[4, 7]])] for of in (clips.y, predicted))
+    assert (shown.scatter.rows, shown.scatter.columns) == (true, taken)
+    pictured = {text.get_text() for text in shown.picture().findobj(Text)}
+    assert any(clips.names[4] in text and "taken for" in text for text in pictured)
     with pytest.raises(InputError, match="nothing is confused"):
         Confusions(clips, clips.y)
 

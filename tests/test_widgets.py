@@ -32,12 +32,12 @@ from hiclr.skeleton import NTU_25, Layout
 
 pytest.importorskip("anywidget", reason="the notebook packages are not installed")
 
-from hiclr.widgets import AugmentationBench, Explorer, Player, ThroughTraining
+from hiclr.widgets import AugmentationBench, Confusions, Explorer, Player, ThroughTraining
 from hiclr.widgets.colouring import by_group, by_number, density
 from hiclr.widgets.explorer import Scatter
 from hiclr.widgets.export import explorer_page
 from hiclr.widgets.player import pack
-from hiclr.widgets.scripts import script
+from hiclr.widgets.scripts import script, style
 from hiclr.widgets.words import words
 
 # A body of six joints: root, head, and a hand and a foot on each side.
@@ -786,7 +786,7 @@ def test_what_does_not_fit_the_maps_is_refused(change: dict[str, Any], said: str
 # ---------------------------------------------------------------- what must never be
 
 
-@pytest.mark.parametrize("name", ["player", "explorer", "through", "offline"])
+@pytest.mark.parametrize("name", ["player", "explorer", "through", "confusions", "offline"])
 def test_no_script_reads_text_as_markup_or_loads_anything(name: str):
     source = script(name)
     assert "class View" in source
@@ -824,8 +824,9 @@ def mount(browser: Any) -> Iterator[Any]:
             device_scale_factor=ratio,
         )
         opened.append((page, *strangers(page)))
+        looks = name if (WIDGETS / f"{name}.css").is_file() else "explorer"
         page.goto(f"{address}/page.css")
-        page.set_content(f"<style>{type(widget)._css}</style><div id='host' style='width: {width}px'></div>")
+        page.set_content(f"<style>{style(looks)}</style><div id='host' style='width: {width}px'></div>")
         page.evaluate(FAKE_MODEL + "; 0")
         page.evaluate(MOUNT, [name, *state_of(widget)])
         return page
@@ -1692,6 +1693,67 @@ def test_a_saved_page_goes_through_training(browser: Any, tmp_path: Path):
         shown.epoch = (0, 5, 10)[stage]
         near = " ".join(str(i) for i, _ in shown.neighbours(0))
         until(page, f"{scatter}.stage === '{stage}' && {scatter}.rings === '{near}'")
+    page.close()
+    assert errors == []
+    assert requests == [target.as_uri()]
+
+
+def confused() -> Confusions:
+    """Clips 0, 2 and 4 of class 0 and 5 of class 1 are taken for class 2, clip 1 of class 1 for class 0; 3 is right."""
+    clips = some_clips()
+    three = SkeletonSet.from_arrays(clips.x, clips.y, layout=SIX, classes=("a", MARKUP, "c"), names=list("uvwxyz"))
+    return Confusions(three, np.array([2, 0, 2, 1, 2, 2]))
+
+
+@pytest.mark.browser
+def test_a_click_on_a_cell_lists_its_clips_and_plays_one(mount: Any):
+    shown = confused()
+    page = mount("confusions", shown.scatter)
+    listed = page.locator(".sk-cell")
+
+    def click(row: int, column: int) -> None:
+        """In the lower right of a cell, where no point lies: columns are of one width, with names to their left."""
+        box = canvas(page).bounding_box()
+        names, head, across, down = page.evaluate(
+            "[...host.querySelector('canvas').dataset.grid.split(' ')].map(Number)"
+        )
+        x, y = box["x"] + 8 + names + (column + 0.96) * across, box["y"] + 24 + head + (row + 0.94) * down
+        page.mouse.move(x - 2, y)
+        page.mouse.move(x, y)
+        page.mouse.click(x, y)
+
+    wait_for(page, cell="0 1")  # the largest, with rows a, b and columns a, c
+    assert listed.text_content() == "a taken for c: 3 clips▶ u▶ w▶ y"
+    click(1, 1)
+    wait_for(page, cell="1 1", picked=4)
+    assert page.locator(".sk-tip").text_content() == f"{MARKUP} taken for c: 1 clip"
+    assert listed.text_content() == f"{MARKUP} taken for c: 1 clip▶ z"
+    click(0, 0)  # of class a, and right: nothing is here
+    assert page.evaluate("model.state.picked.index") == 4
+    click(0, 1)
+    wait_for(page, cell="0 1", picked=0)
+    listed.locator("button", has_text="y").click()
+    wait_for(page, picked=3)  # of those that are wrong; clip 4 of all
+    shown.scatter.set_state({"picked": page.evaluate("model.state.picked")})
+    assert shown.player.titles == ["y: taken for c · a"]
+    assert np.array_equal(shown.player.clips[0], some_clips().x[4])
+    before = checksum(page)
+    page.locator(".sk-legend .sk-class", has_text=MARKUP).click()  # this class alone
+    wait_for(page, hovered=-1)
+    assert checksum(page) != before
+    click(0, 1)  # the other class is closed
+    assert page.evaluate("model.state.picked.index") == 3
+    assert page.locator("#host img, #host script").count() == 0
+
+
+@pytest.mark.browser
+def test_a_saved_confusion_matrix_plays_from_a_file(browser: Any, tmp_path: Path):
+    target = confused().save(tmp_path / "page.html")
+    page = browser[0].new_page()
+    errors, requests = strangers(page)
+    page.goto(target.as_uri())
+    page.locator(".sk-cell button", has_text="w").click()
+    until(page, "document.querySelector('.sk-player').ariaLabel.includes('w: taken for c · a')")
     page.close()
     assert errors == []
     assert requests == [target.as_uri()]

@@ -363,15 +363,18 @@ class ExplorerView extends View {
     return [this.name(i), ...(whole ? this.scales : this.scales.slice(0, 1)).map((scale) => told(scale, i))].filter(Boolean).join(" · ");
   }
 
+  showTip(text, at) {
+    const far = at.x > this.canvas.clientWidth / 2;
+    this.tip.textContent = text;
+    Object.assign(this.tip.style, {
+      display: "block", top: `${at.y + 14}px`,
+      left: far ? "" : `${at.x + 14}px`, right: far ? `${this.canvas.clientWidth - at.x + 14}px` : "",
+    });
+  }
+
   hover(index, at) {
-    if (index >= 0) {
-      const far = at.x > this.canvas.clientWidth / 2;
-      this.tip.textContent = this.text(index);
-      Object.assign(this.tip.style, {
-        display: "block", top: `${at.y + 14}px`,
-        left: far ? "" : `${at.x + 14}px`, right: far ? `${this.canvas.clientWidth - at.x + 14}px` : "",
-      });
-    } else this.tip.style.display = "none";
+    if (index >= 0) this.showTip(this.text(index), at);
+    else this.tip.style.display = "none";
     if (index === this.hovered) return;
     this.hovered = index;
     this.canvas.style.cursor = index >= 0 ? "pointer" : "";

@@ -131,10 +131,15 @@ export class View {
     const { g } = this;
     g.font = `600 13px ${theme.font}`;
     g.textBaseline = "top";
-    let shown = text;
-    while (shown.length > 1 && g.measureText(shown).width > width) shown = `${shown.slice(0, -2)}…`;
     g.fillStyle = theme.ink;
-    g.fillText(shown, x, y);
+    g.fillText(this.cut(text, width), x, y);
+  }
+
+  /** A text in the canvas's font, cut with an ellipsis where it is wider. */
+  cut(text, width) {
+    let shown = text;
+    while (shown.length > 1 && this.g.measureText(shown).width > width) shown = `${shown.slice(0, -2)}…`;
+    return shown;
   }
 
   /** Data attributes for tests, written after drawing; only those that changed, so that they can be observed. */
