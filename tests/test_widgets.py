@@ -1018,7 +1018,7 @@ def test_a_joint_is_named_under_the_pointer(mount: Any):
     place = player.place
     spots = page.evaluate(
         """([place, points]) => {
-          const lens = front.lens({ yaw: 0.45, pitch: 0.16, zoom: 1 }, place, 399, 300, 20, true);
+          const lens = front.lens({ yaw: 0.45, pitch: 0.16, zoom: 1 }, place, 399, 300, 30, true);
           return points.map((p) => { const out = [0, 0, 0, 0]; lens.project(...p, out, 0); return out; });
         }""",
         [place, POSE],

@@ -9,6 +9,7 @@ const SPEEDS = [0.1, 0.25, 0.5, 1, 2, 4];
 const HOME = { yaw: 0.45, pitch: 0.16, zoom: 1 };
 const EYE = 5; // distance of the eye in radii: a mild perspective that keeps proportions readable
 const NARROWEST = 170; // CSS pixels of one view; below that the views wrap into rows
+const HEADROOM = 30; // CSS pixels above a clip, for its title
 const TRAIL = 4; // past poses of an onion skin
 const REACH = 12; // CSS pixels from the pointer to the joint it names
 const REST = 100; // ms after a change of the clips in which no tick draws: the browser is left to the slider that moves
@@ -574,7 +575,7 @@ class PlayerView extends View {
   drawViews(size, theme) {
     const { g, data, camera } = this;
     this.hit = null;
-    const view = lens(camera, data.place, size.width, size.height, 20, data.perspective);
+    const view = lens(camera, data.place, size.width, size.height, HEADROOM, data.perspective);
     this.prepareFloor(view, size, theme);
     for (let i = 0; i < data.views; i++) {
       const [left, top] = [(i % size.columns) * size.width, Math.floor(i / size.columns) * size.height];
