@@ -8,6 +8,7 @@ import pytest
 
 from hiclr.datasets import SkeletonSet
 from hiclr.evaluation import BENCHMARKS, PUBLISHED, benchmark_of, expected, expected_text
+from hiclr.evaluation.notes import OTHER_CLIPS
 from hiclr.evaluation.published import SOURCES
 from hiclr.pretraining import PRESETS
 from hiclr.skeleton import KINECT_20_SDK, NTU_25, Layout
@@ -61,8 +62,18 @@ def test_the_papers_own_values_are_there_with_their_source_and_stream():
     assert len(set(keys)) == len(keys)
 
 
+def counts(train: int, test: int, classes: int = 60) -> dict[str, int]:
+    return {"train": train, "test": test, "classes": classes}
+
+
 def result(**more: Any) -> dict[str, Any]:
-    found = {"run": "mine", "epoch": 300, "seed": 0, "stream": "joint", "data": {"train": 40_091, "test": 16_487}}
+    found = {
+        "run": "mine",
+        "epoch": 300,
+        "seed": 0,
+        "stream": "joint",
+        "data": {"train": 40_091, "test": 16_487, "classes": 60},
+    }
     return {**found, "linear": {"top1": 12.34}, "knn": {"1": 9.87}, **more}
 
 
@@ -92,10 +103,19 @@ def test_reasons_are_those_of_the_run():
     assert "joint alone" in exact and "Test peeking" in exact and "linear-hiclr" in exact
     config = replace(PRESETS["paper"], frames=64, batch_size=256).to_dict()
     probed = {"linear-hiclr": {"top1": 70.0, "best_on_test": 71.5}}
-    other = expected(result(epoch=120, data={"train": 40_000, "test": 16_487}, **probed), config, "ntu60-xsub")
+    other = expected(result(epoch=120, data=counts(40_000, 16_487), **probed), config, "ntu60-xsub")
     words = " ".join(other["reasons"])
     assert "frames 64 (50), batch_size 256 (128)" in words
     assert "epoch 120; the paper's is that of epoch 300" in words
     assert "40,000 train and 16,487 test; published are 40,091 and 16,487" in words
     assert "linear-hiclr 71.50 instead of 70.00" in words
+    assert "list of missing clips" in words and "Pretraining" not in words and "Classes" not in words
+    few = expected(
+        result(data={"train": 4_000, "test": 1_600, "classes": 3}, notes=[f"{OTHER_CLIPS} (9 clips)."]),
+        paper,
+        "ntu60-xsub",
+    )
+    words = " ".join(few["reasons"])
+    assert few["reasons"][0].startswith("Classes: 3 here and 60 published") and "This is another set." in words
+    assert "Pretraining: The encoder was pretrained on other clips" in words and "missing" not in words
     assert "epoch 1500" in " ".join(expected(result(), paper, "pku2-xsub")["reasons"])

@@ -11,10 +11,12 @@ from hiclr.evaluation.floors import RAW, UNTRAINED
 from hiclr.evaluation.names import figure_name
 from hiclr.runs import Run
 
-__all__ = ["BELOW", "below_floors", "reading_notes"]
+__all__ = ["BELOW", "OTHER_CLIPS", "below_floors", "reading_notes"]
 
 BELOW = "Pretraining is not above"
 """How the sentence of `below_floors` begins."""
+OTHER_CLIPS = "The encoder was pretrained on other clips than this train part"
+"""How that of other clips begins."""
 
 
 def reading_notes(run: Run, clips: SkeletonSet, train: Ids, epoch: int) -> list[str]:
@@ -26,7 +28,7 @@ def reading_notes(run: Run, clips: SkeletonSet, train: Ids, epoch: int) -> list[
         notes.append(f"The run is not finished: {epoch} of {run.config['epochs']} epochs.")
     if run.data.get("fingerprint") != clips.subset(train).fingerprint:
         notes.append(
-            f"The encoder was pretrained on other clips than this train part ({run.data.get('clips', '?')} clips of "
+            f"{OTHER_CLIPS} ({run.data.get('clips', '?')} clips of "
             f"{run.data.get('source', '?')}); it may have seen test clips, without their labels."
         )
     unseen = sorted(set(clips.y.tolist()) - set(clips.y[train].tolist()))

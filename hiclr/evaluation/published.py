@@ -8,6 +8,7 @@ from typing import Any
 from hiclr.datasets import SkeletonSet
 from hiclr.datasets.readers.clips import PUBLISHED_SPLITS, official_protocol
 from hiclr.evaluation.longer import SEMI
+from hiclr.evaluation.notes import OTHER_CLIPS
 from hiclr.pretraining import PRESETS
 from hiclr.skeleton import NTU_25
 
@@ -191,6 +192,7 @@ _OURS = {
 }  # fmt: skip
 
 _CLASSES = {60: "ntu60", 120: "ntu120", 51: "pku1", 41: "pku2"}
+_NEARLY = 0.9  # of the published clips: what lists of missing clips can explain
 _COMPARED = ("frames", "batch_size", "method", "branches", "views", "encoder", "channels", "features", "persons",
              "queue_size", "temperature", "momentum", "mining_epoch", "optimiser", "lr")  # fmt: skip
 _EPOCHS = {"pku2-xsub": 1500}  # HiCLR's configuration for it
@@ -288,13 +290,21 @@ def _reasons(result: Mapping[str, Any], config: Mapping[str, Any], benchmark: st
 
 
 def _of_data(result: Mapping[str, Any], benchmark: str) -> Iterator[str]:
+    count, classes = (
+        next(n for n, name in _CLASSES.items() if benchmark.startswith(f"{name}-")),
+        result["data"]["classes"],
+    )
+    if classes != count:
+        yield f"Classes: {classes} here and {count} published, another task: these values are not comparable."
     published = PUBLISHED_SPLITS.get(benchmark)
     here = (result["data"]["train"], result["data"]["test"])
     if published is not None and here != published:
+        near = all(_NEARLY < mine / theirs < 1 / _NEARLY for mine, theirs in zip(here, published, strict=True))
         yield (
             f"Clips: {here[0]:,} train and {here[1]:,} test; published are {published[0]:,} and {published[1]:,}. "
-            "`hiclr doctor` says which list of missing clips explains it."
+            + ("`hiclr doctor` says which list of missing clips explains it." if near else "This is another set.")
         )
+    yield from (f"Pretraining: {note}" for note in result.get("notes", ()) if note.startswith(OTHER_CLIPS))
 
 
 def _peeked(result: Mapping[str, Any]) -> str:
