@@ -1,5 +1,6 @@
 """A report: what is in it, that it needs nothing else, and that no name out of a file is markup."""
 
+import html
 import io
 import json
 import re
@@ -75,6 +76,11 @@ def test_the_page_holds_its_pictures_and_asks_for_nothing(whole: str):
     assert "default-src 'none'" in whole
 
 
+def test_the_page_says_what_a_reader_must_know(whole: str, evaluated: list[Evaluated]):
+    notes = evaluated[0].result["notes"]
+    assert notes and all(f"<li>{html.escape(note)}</li>" in whole for note in notes)
+
+
 def test_no_name_is_markup(whole: str):
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in whole and "&lt;i&gt;two&lt;/i&gt;" in whole
     for text in ("<script>", "<b>mine", "<i>two", "</td>&amp;\\"):
@@ -94,12 +100,32 @@ def test_the_tables_hold_the_results_floors_and_what_they_are_of(evaluated: list
     assert list(floors)[:3] == ["raw 1-NN", "random encoder, linear, top-1", "random encoder, kNN, k = 1"]
     assert floors["raw 1-NN"][0] == f"{first['baseline']['raw_1nn']:.2f}" and floors["chance, uniform"][0] == "33.33"
     what = {row[0]: row[1:] for row in made["What the numbers are of"].rows}
+    assert what["fingerprint"] == [first["fingerprint"][:12], second["fingerprint"][:12]]
     assert what["seed"] == ["0", "1"] and what["test clips"] == ["12", "12"] and what["fingerprint"][0]
     both = [first["linear"]["top1"], second["linear"]["top1"]]
     spread = {row[0]: row[1] for row in made["Mean and standard deviation over 2 seeds"].rows}
     assert spread["linear, top-1"] == f"{np.mean(both):.2f} ± {np.std(both, ddof=1):.2f}"
     (test,) = made["Paired test of the linear probe"].rows
     assert float(test[1]) == pytest.approx(both[1] - both[0], abs=0.01)
+
+
+def test_nothing_that_is_cut_looks_whole(evaluated: list[Evaluated]):
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    found = {**evaluated[0].result, "environment": {"commit": f"{commit}-dirty"}, "source": "s" * 41}
+    what = {row[0]: row[1] for row in tables([replace(evaluated[0], result=found)])[0].rows}
+    assert what["commit"] == f"{commit[:12]}-dirty" and what["source"] == "s" * 39 + "…"
+
+
+def test_what_must_be_known_and_why_it_differs_stand_in_every_form(evaluated: list[Evaluated]):
+    notes = ["50 % of <b>a_b</b>\nare new"]
+    found = {**evaluated[0].result, "notes": notes}
+    found["expected"] = expected(found, evaluated[0].run.config, "ntu60-xsub")
+    one = replace(evaluated[0], result=found)
+    text, tex = markdown([], [one]), latex([], [one])
+    assert "\n- 50 % of \\<b\\>a\\_b\\</b\\> are new\n" in text
+    assert "\n\\item 50 \\% of $<$b$>$a\\_b$<$/b$>$ are new\n" in tex
+    for said in (text, tex):
+        assert "Why ours may differ from published values" in said and "Test peeking" in said
 
 
 def test_tables_for_a_paper_escape_what_is_theirs(evaluated: list[Evaluated]):

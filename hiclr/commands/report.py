@@ -65,9 +65,9 @@ class Report:
         if self.out is not None:
             _write(self.out, _page(evaluated))
         if self.markdown is not None:
-            _write(self.markdown, markdown(made))
+            _write(self.markdown, markdown(made, evaluated))
         if self.latex is not None:
-            _write(self.latex, latex(made))
+            _write(self.latex, latex(made, evaluated))
         data: dict[str, Any] = {
             "runs": [one.result["run"] for one in evaluated],
             "tables": [table.title for table in made],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import hiclr
 from hiclr.reporting.results import Evaluated
-from hiclr.reporting.tables import confused_table, tables
+from hiclr.reporting.tables import confused_table, remarks, tables
 from hiclr.workbook import Table
 
 if TYPE_CHECKING:
@@ -45,9 +45,7 @@ def page(evaluated: Sequence[Evaluated], title: str = "Evaluation") -> str:
     for one in evaluated:
         result = one.result
         parts.append(f"<h2>{html.escape(str(result['run']))}, {html.escape(str(result['protocol']))}</h2>")
-        parts.append(_list("What a reader must know", result["notes"]))
-        if "expected" in result:
-            parts.append(_list("Why ours may differ from published values", result["expected"]["reasons"]))
+        parts += [_list(said, lines) for said, lines in remarks(one)]
         parts += [_picture(figure, words) for words, figure in _figures(one)]
         parts += [table._repr_html_() for table in _more(one) if table.rows]
     return (
@@ -61,15 +59,13 @@ def page(evaluated: Sequence[Evaluated], title: str = "Evaluation") -> str:
 
 
 def _lead(evaluated: Sequence[Evaluated]) -> str:
-    words = "Accuracies of frozen features unless a protocol says otherwise; the encoder is that of the last epoch."
+    words = "Accuracies of frozen features unless a protocol says otherwise; the weights are those of the newest epoch."
     if any(one.result["synthetic"] for one in evaluated):
         words += " Clips are synthetic where a table says so: those numbers say nothing about real people."
     return words
 
 
 def _list(title: str, lines: Sequence[str]) -> str:
-    if not lines:
-        return ""
     return f"<b>{html.escape(title)}</b><ul>{''.join(f'<li>{html.escape(line)}</li>' for line in lines)}</ul>"
 
 

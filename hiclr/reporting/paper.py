@@ -1,9 +1,11 @@
 """Tables for a paper: Markdown and LaTeX."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from hiclr.reporting.results import Evaluated
+from hiclr.reporting.tables import remarks
 from hiclr.reporting.tex import PROVIDE, needs_unicode, tex
 from hiclr.workbook import Table
 
@@ -28,20 +30,44 @@ def _cells(row: Sequence[Any]) -> list[str]:
     return [_line(f"{value:.2f}" if isinstance(value, float) else value) for value in row]
 
 
-def markdown(made: Sequence[Table]) -> str:
-    """Tables as Markdown; what could be read as markup is escaped."""
+def _said(evaluated: Sequence[Evaluated]) -> Iterator[tuple[str, list[str]]]:
+    """(title, sentences) of all results, each as one line and under the name of its run."""
+    for one in evaluated:
+        for title, lines in remarks(one):
+            of = f"{title}: {one.result['run']}, {one.result['protocol']}"
+            yield _line(of), [_line(line) for line in lines]
+
+
+def markdown(made: Sequence[Table], evaluated: Sequence[Evaluated] = ()) -> str:
+    """Tables as Markdown; what could be read as markup is escaped.
+
+    Args:
+        made: the tables.
+        evaluated: results whose `remarks` follow them.
+    """
     parts = []
     for table in made:
         head, *body = ([c.translate(_MARKS) for c in _cells(row)] for row in (table.columns, *table.rows))
         lines = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *body)]
         parts.append("\n".join([f"**{_line(table.title).translate(_MARKS)}**", "", *lines]))
+    for title, lines in _said(evaluated):
+        items = [f"- {line.translate(_MARKS)}" for line in lines]
+        parts.append("\n".join([f"**{title.translate(_MARKS)}**", "", *items]))
     return "\n\n".join(parts) + "\n"
 
 
-def latex(made: Sequence[Table]) -> str:
+def latex(made: Sequence[Table], evaluated: Sequence[Evaluated] = ()) -> str:
     """Tables as LaTeX for the package booktabs, to be compiled by pdflatex, xelatex or lualatex; every sign of TeX's
-    own is escaped, and a comment says where pdflatex lacks letters."""
+    own is escaped, and a comment says where pdflatex lacks letters.
+
+    Args:
+        made: the tables.
+        evaluated: results whose `remarks` follow them.
+    """
     parts = [_latex(table) for table in made]
+    for title, lines in _said(evaluated):
+        items = [f"\\item {tex(line)}" for line in lines]
+        parts.append("\n".join([f"\\paragraph{{{tex(title)}}}", r"\begin{itemize}", *items, r"\end{itemize}"]))
     lacking = f"{_LACKING}\n{PROVIDE}" if any(map(needs_unicode, parts)) else ""
     return "\n\n".join([_USE + lacking, *parts]) + "\n"
 

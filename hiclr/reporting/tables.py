@@ -1,6 +1,7 @@
 """Results as tables: one column for each run, a row for each figure."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,16 @@ from hiclr.evaluation.protocols import TOP
 from hiclr.reporting.results import Evaluated
 from hiclr.workbook import Table
 
-__all__ = ["confused_table", "expected_table", "figures_table", "floors_table", "subjects_table", "tables"]
+__all__ = ["confused_table", "expected_table", "figures_table", "floors_table", "remarks", "subjects_table", "tables"]
 
 _TESTED = "linear/top1"
+_KEYS = {
+    **{key: key for key in ("stream", "seed")}, "epoch": "epoch of the weights", "epochs": "epochs of the run",
+    "source": "source", "protocol": "train and test part", "synthetic": "synthetic", "fingerprint": "fingerprint",
+    "time": "time",
+}  # fmt: skip
+_LONG = 40  # letters of a cell
+_DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28,}")  # its first digits tell it from others; results.json has all
 
 
 def tables(evaluated: Sequence[Evaluated]) -> list[Table]:
@@ -37,8 +45,9 @@ def _names(evaluated: Sequence[Evaluated]) -> list[str]:
 
 
 def what_table(evaluated: Sequence[Evaluated]) -> Table:
-    keys = ("stream", "seed", "epoch", "epochs", "source", "protocol", "synthetic", "fingerprint", "time")
-    rows: list[list[Any]] = [[key, *(_word(one.result.get(key)) for one in evaluated)] for key in keys]
+    rows: list[list[Any]] = [
+        [title, *(_word(one.result.get(key)) for one in evaluated)] for key, title in _KEYS.items()
+    ]
     rows += [[f"{part} clips", *(f"{one.result['data'][part]:,}" for one in evaluated)] for part in ("train", "test")]
     rows += [["classes", *(str(one.result["data"]["classes"]) for one in evaluated)]]
     rows += [["commit", *(_word(one.result["environment"].get("commit")) for one in evaluated)]]
@@ -48,7 +57,8 @@ def what_table(evaluated: Sequence[Evaluated]) -> Table:
 def _word(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "-" if value is None else str(value)[:40]
+    text = "-" if value is None else _DIGEST.sub(r"\1", str(value))
+    return text if len(text) <= _LONG else f"{text[: _LONG - 1]}…"
 
 
 def _measured(evaluated: Sequence[Evaluated]) -> list[tuple[str, str]]:
@@ -161,6 +171,15 @@ def confused_table(one: Evaluated, measure: str = _TESTED, pairs: int = 3, most:
         words = ", ".join([*which[:most], *(["…"] if len(which) > most else [])])
         rows.append([one.classes[true], one.classes[taken], f"{len(which)} of {counts[true].sum()}", words])
     return Table("Most confused", ("true", "taken for", "clips", "names"), rows)
+
+
+def remarks(one: Evaluated) -> Iterator[tuple[str, list[str]]]:
+    """(title, sentences) that belong to the numbers: what a reader must know, and why they may differ from published
+    ones."""
+    if one.result["notes"]:
+        yield "What a reader must know", list(one.result["notes"])
+    if "expected" in one.result:
+        yield "Why ours may differ from published values", list(one.result["expected"]["reasons"])
 
 
 def expected_table(one: Evaluated) -> Table | None:
