@@ -42,6 +42,7 @@ __all__ = [
     "load_model",
     "load_projection",
     "random_encoder",
+    "state_digest",
     "view_names",
     "weights_digest",
 ]
@@ -321,8 +322,13 @@ def _cached(
 
 def weights_digest(encoder: nn.Module) -> str:
     """SHA-256 of every parameter and buffer, with its name."""
+    return state_digest(encoder.state_dict())
+
+
+def state_digest(state: Mapping[str, Tensor]) -> str:
+    """The same of a state dict."""
     digest = hashlib.sha256()
-    for name, value in encoder.state_dict().items():
+    for name, value in state.items():
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

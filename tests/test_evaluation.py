@@ -630,6 +630,26 @@ def test_what_was_measured_before_stays_and_another_split_has_a_file_of_its_own(
     assert "knn" not in again, "nor those of another epoch"
 
 
+def test_numbers_of_other_parts_or_weights_are_not_carried_over(run: Run, monkeypatch: pytest.MonkeyPatch):
+    clips = swinging()
+    (name,) = clips.protocols
+    evaluate(run, clips, protocols=["knn"], device="cpu")
+    assert "knn" in evaluate(run, clips, protocols=["linear"], device="cpu")
+    moved = replace(clips, protocols={name: np.roll(clips.protocols[name], 1)})  # as many, others
+    assert moved.fingerprint == clips.fingerprint
+    other = evaluate(run, moved, protocols=["linear"], device="cpu")
+    assert "knn" not in other and other["data"] == {**other["data"], "test": int(clips.protocols[name].sum())}
+    kept = load_predictions(run.path / "predictions.npz")
+    assert set(kept.classes) == {"linear/top1"}
+    assert set(kept.names) == {moved.names[i] for i in moved.split_indices()[1]}
+    evaluate(run, clips, protocols=["knn"], device="cpu")
+    latest = run.latest()
+    assert latest is not None
+    state = {key: value + 1 if value.is_floating_point() else value for key, value in latest[0]["model"].items()}
+    monkeypatch.setattr(Run, "latest", lambda _: ({**latest[0], "model": state}, latest[1]))  # saved within an epoch
+    assert "knn" not in evaluate(run, clips, protocols=["linear"], device="cpu")
+
+
 @pytest.mark.parametrize("seed", [-1, 2**40])
 def test_any_seed_that_can_be_trained_with_can_be_evaluated(run: Run, seed: int):
     if seed < 0:

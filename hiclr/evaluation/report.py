@@ -1,5 +1,6 @@
 """One evaluation of a run: every protocol, its floors, and what the numbers are of."""
 
+import hashlib
 import json
 import logging
 import time
@@ -21,7 +22,7 @@ from hiclr.evaluation.predictions import Predictions, load_predictions
 from hiclr.evaluation.protocols import DEFAULT, PROTOCOLS, Outcome, Part
 from hiclr.evaluation.published import benchmark_of, expected
 from hiclr.evaluation.rows import bounds_of, percents, rows_of, statistics_of
-from hiclr.features import CLEAN, features, load_projection
+from hiclr.features import CLEAN, features, load_projection, state_digest
 from hiclr.runs import Run, environment, write_json
 
 __all__ = [
@@ -42,7 +43,7 @@ Those of `LONGER` are named one by one."""
 
 _log = logging.getLogger(__name__)
 
-_SAME = ("epoch", "seed", "fingerprint", "protocol", "data")  # equal: the same encoder on the same clips
+_SAME = ("epoch", "seed", "fingerprint", "protocol", "data", "weights", "parts")  # equal: one encoder, the same clips
 
 
 def evaluate(
@@ -77,8 +78,9 @@ def evaluate(
         "statistics" (under the same names, for each accuracy "over_clips" and "over_subjects", bootstrap intervals,
         "mean_class", "per_class", "per_subject"), "seconds" of each protocol, "rows" (one for each figure, each saying
         all that it is of: see `hiclr.evaluation.rows`), "run", "epoch", "epochs", "seed", "stream", "source",
-        "fingerprint" of the clips, "synthetic", "protocol" (the split), "time", "environment", "notes" (sentences that
-        a reader must know), and on a public benchmark "expected": see `hiclr.evaluation.published.expected`.
+        "fingerprint" of the clips, "weights" of the encoder and "parts", which clips are train and test (SHA-256),
+        "synthetic", "protocol" (the split), "time", "environment", "notes" (sentences that a reader must know), and on
+        a public benchmark "expected": see `hiclr.evaluation.published.expected`.
 
     Raises:
         InputError: an unknown protocol, no test part, other joints than the run's, nothing trained yet, or a protocol
@@ -118,6 +120,8 @@ def evaluate(
         "synthetic": clips.synthetic,
         "protocol": clips.protocol if split is None else split,
         "data": {"train": len(train), "test": len(test), "classes": clips.num_classes},
+        "weights": state_digest({k: v for k, v in latest[0]["model"].items() if k.startswith("encoder.")}),
+        "parts": _digest(clips, train, test),
         **{name: percents({**one.shares, **one.figures}) | dict(one.more) for name, one in found.items()},
         "baseline": percents(baseline),
         "chance": percents(chance(clips.y[train], clips.y[test], clips.num_classes)),
@@ -224,6 +228,11 @@ def _floors(
         untrained, _ = measure(_part(random_features(run, clips, device), clips, train, test), asked, [])
         floors |= {floor: untrained[protocol].shares[key] for floor, (protocol, key) in like.items()}
     return floors, round(time.perf_counter() - start, 3)
+
+
+def _digest(clips: SkeletonSet, *parts: Ids) -> str:
+    """SHA-256 of the names of the clips of each part: which they are is not in the fingerprint of a set."""
+    return hashlib.sha256(json.dumps([[clips.names[i] for i in part] for part in parts]).encode()).hexdigest()
 
 
 def results_path(run: Run, clips: SkeletonSet, split: str | None = None, moved: bool = False) -> Path:

@@ -117,7 +117,8 @@ def _number(value: float | None) -> str:
 
 def _seeds(evaluated: Sequence[Evaluated]) -> Table | None:
     """Mean and standard deviation, where the results differ in their seed alone."""
-    of = {tuple(str(one.result[key]) for key in ("fingerprint", "protocol", "stream", "epoch")) for one in evaluated}
+    keys = ("fingerprint", "protocol", "parts", "stream", "epoch")
+    of = {tuple(str(one.result.get(key)) for key in keys) for one in evaluated}
     settings = [{k: v for k, v in one.run.config.items() if k != "seed"} for one in evaluated]
     seeds = {one.result["seed"] for one in evaluated}
     if len(of) != 1 or len(seeds) != len(evaluated) or len(evaluated) < 2 or any(s != settings[0] for s in settings):
