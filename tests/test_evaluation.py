@@ -633,8 +633,13 @@ def test_what_was_measured_before_stays_and_another_split_has_a_file_of_its_own(
 def test_numbers_of_other_parts_or_weights_are_not_carried_over(run: Run, monkeypatch: pytest.MonkeyPatch):
     clips = swinging()
     (name,) = clips.protocols
-    evaluate(run, clips, protocols=["knn"], device="cpu")
+    before = evaluate(run, clips, protocols=["knn"], device="cpu")
+    older = {key: value for key, value in before.items() if key not in ("weights", "parts")}
+    (run.path / "results.json").write_text(json.dumps(older))
+    kept = load_predictions(run.path / "predictions.npz")
+    replace(kept, of=json.dumps(json.loads(kept.of)[:5])).save(run.path / "predictions.npz")
     assert "knn" in evaluate(run, clips, protocols=["linear"], device="cpu")
+    assert {"linear/top1", "knn/1"} <= set(load_predictions(run.path / "predictions.npz").classes)
     moved = replace(clips, protocols={name: np.roll(clips.protocols[name], 1)})  # as many, others
     assert moved.fingerprint == clips.fingerprint
     other = evaluate(run, moved, protocols=["linear"], device="cpu")

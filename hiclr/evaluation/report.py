@@ -44,6 +44,7 @@ Those of `LONGER` are named one by one."""
 _log = logging.getLogger(__name__)
 
 _SAME = ("epoch", "seed", "fingerprint", "protocol", "data", "weights", "parts")  # equal: one encoder, the same clips
+_ALWAYS = 5  # of them are in files of every version
 
 
 def evaluate(
@@ -257,11 +258,17 @@ def predictions_beside(results: Path) -> Path:
     return results.with_name("predictions" + results.name.removeprefix("results").removesuffix(".json") + ".npz")
 
 
+def _same(earlier: Any, result: Mapping[str, Any]) -> bool:
+    """Whether these are the values of `_SAME`; files of older versions lack the last ones."""
+    wanted = [result[key] for key in _SAME]
+    return isinstance(earlier, list) and len(earlier) >= _ALWAYS and earlier == wanted[: len(earlier)]
+
+
 def _with_earlier(path: Path, result: dict[str, Any]) -> dict[str, Any]:
     """The result with what was measured before on the same clips with the same encoder, where this time it was not."""
     try:
         earlier = json.loads(path.read_text(encoding="utf-8"))
-        same = all(earlier.get(key) == result[key] for key in _SAME)
+        same = _same([earlier[key] for key in _SAME if key in earlier], result)
     except (OSError, ValueError, AttributeError):
         return result
     kept = [name for name in (*PROTOCOLS, *LONGER) if same and name in earlier and name not in result]
@@ -286,13 +293,13 @@ def _keep_predictions(path: Path, part: Part, found: Mapping[str, Outcome], resu
     """Write what was predicted, with what is there already of the same encoder and clips."""
     classes = {f"{name}/{key}": value for name, one in found.items() for key, value in one.predicted.items()}
     sure = {f"{name}/{key}": value for name, one in found.items() for key, value in one.confidence.items()}
-    of = json.dumps([result[key] for key in _SAME])
     try:
         earlier = load_predictions(path)
-        if earlier.of == of:
+        if _same(json.loads(earlier.of), result):
             classes, sure = {**earlier.classes, **classes}, {**earlier.confidence, **sure}
-    except InputError:  # there is none, or a damaged one: it is written anew
+    except (InputError, ValueError):  # there is none, or a damaged one: it is written anew
         pass
+    of = json.dumps([result[key] for key in _SAME])
     Predictions(part.names_test, part.y_test, part.subjects_test, classes, of, sure).save(path)
 
 
