@@ -9,7 +9,7 @@ import pytest
 from hiclr.datasets import SkeletonSet
 from hiclr.evaluation import BENCHMARKS, PUBLISHED, benchmark_of, expected, expected_text
 from hiclr.evaluation.notes import OTHER_CLIPS
-from hiclr.evaluation.published import SOURCES
+from hiclr.evaluation.published import SOURCES, expected_fused
 from hiclr.pretraining import PRESETS
 from hiclr.skeleton import KINECT_20_SDK, NTU_25, Layout
 
@@ -94,6 +94,25 @@ def test_no_published_value_stands_in_our_column():
     column = slice(head.index("ours") - 5, head.index("ours") + 4)
     shown = [line[column].strip() for line in lines[lines.index(head) + 1 : lines.index("") + 2 + len(found["rows"])]]
     assert [text for text in shown if text] == ["12.34", "9.87"]
+
+
+def test_fused_streams_stand_beside_fused_ones():
+    streams = [{"run": f"run {s}", "stream": s, "epoch": 300 - n, "top1": 40.0 + n}
+               for n, s in enumerate(("joint", "bone", "motion"))]  # fmt: skip
+    given: dict[str, Any] = {
+        "streams": streams, "fusion": {"equal": {"weights": [1 / 3] * 3, "top1": 50.5}}, "data": counts(40_091, 16_487),
+        "notes": [],
+    }  # fmt: skip
+    found = expected_fused(given, PRESETS["paper"].to_dict(), "ntu60-xsub")
+    ours = [(row["stream"], row["ours"]) for row in found["rows"] if row["ours"] is not None]
+    assert ours == [("joint", 40.0), ("bone", 41.0), ("motion", 42.0), ("three streams", 50.5)]
+    assert {row["protocol"] for row in found["rows"]} == {"linear"}
+    assert all((row["ours"] is None) != (row["published"] is None) for row in found["rows"])
+    words = " ".join(found["reasons"])
+    assert "epoch 298; the paper's is that of epoch 300" in words and "alone" not in words
+    assert "run joint, run bone, run motion with equal weights" in words
+    two = expected_fused({**given, "streams": streams[:2]}, PRESETS["paper"].to_dict(), "ntu60-xsub")
+    assert "joint + bone" in {row["stream"] for row in two["rows"] if row["ours"] is not None}
 
 
 def test_reasons_are_those_of_the_run():

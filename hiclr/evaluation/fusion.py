@@ -18,7 +18,9 @@ from hiclr.evaluation.holdout import hold_out
 from hiclr.evaluation.linear import class_scores, linear_probe, top_k_accuracy
 from hiclr.evaluation.notes import reading_notes
 from hiclr.evaluation.protocols import TOP
+from hiclr.evaluation.published import benchmark_of, expected_fused
 from hiclr.evaluation.rows import interval
+from hiclr.evaluation.text import expected_text
 from hiclr.features import Features, features
 from hiclr.runs import Run, environment
 
@@ -184,11 +186,12 @@ def evaluate_fusion(
         Plain values for JSON, accuracies in % with two decimals: "streams" (for each run "run", "stream", "epoch",
         "top1", "top5", and "held_out" its accuracy there), "fusion" ("equal", "chosen" and, with `weights`, "given":
         each "weights" of sum 1, "top1", "top5", "held_out"), "data" {"train", "held_out", "test", "classes"},
-        "intervals" of each top-1, "source", "fingerprint", "synthetic", "protocol", "time", "environment", "notes".
+        "intervals" of each top-1, "source", "fingerprint", "synthetic", "protocol", "time", "environment", "notes", and
+        on a public benchmark "expected": see `hiclr.evaluation.published.expected_fused`.
 
     Raises:
-        InputError: fewer than 2 or more than 5 runs, one of them twice, weights that are not one for each run, no test
-            part, other joints than a run's, or a run without a checkpoint.
+        InputError: fewer than 2 or more than 5 runs, one of them twice, weights that are not one for each run, no
+            test part, other joints than a run's, or a run without a checkpoint.
     """
     if not 2 <= len(runs) <= _MOST:
         raise InputError(f"Fusion takes 2 to {_MOST} runs, one for each stream; there are {len(runs)}.")
@@ -217,7 +220,7 @@ def evaluate_fusion(
         | _percent({part: fuse(scores, tried) for part, scores in parts.items()}, y)
         for name, tried in _weights(parts, y, weights).items()
     }
-    return {
+    result = {
         "streams": streams,
         "fusion": fusion,
         "data": {"train": len(train), "held_out": int(out.sum()), "test": len(test), "classes": clips.num_classes},
@@ -233,6 +236,8 @@ def evaluate_fusion(
         "environment": environment(device),
         "notes": notes,
     }
+    benchmark = benchmark_of(clips, split)
+    return result if benchmark is None else {**result, "expected": expected_fused(result, runs[0].config, benchmark)}
 
 
 def _weights(
@@ -301,7 +306,9 @@ def fusion_table(result: Mapping[str, Any]) -> str:
         lines.append(_row(f"{name} weights {words}", row, result["intervals"]["fusion"][name]))
     held = counted(data["held_out"], "clip")
     lines += ["", f"%; weights were chosen on {held} held out of train, never on test clips."]
-    return "\n".join([*(line.rstrip() for line in lines), *(f"Note: {note}" for note in result["notes"])])
+    lines += [f"Note: {note}" for note in result["notes"]]
+    lines += ["", expected_text(result["expected"])] if "expected" in result else []
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _row(title: str, row: Mapping[str, Any], bounds: Sequence[float]) -> str:

@@ -12,7 +12,7 @@ from hiclr.evaluation.notes import OTHER_CLIPS
 from hiclr.pretraining import PRESETS
 from hiclr.skeleton import NTU_25
 
-__all__ = ["BENCHMARKS", "PUBLISHED", "SOURCES", "PublishedValue", "benchmark_of", "expected"]
+__all__ = ["BENCHMARKS", "PUBLISHED", "SOURCES", "PublishedValue", "benchmark_of", "expected", "expected_fused"]
 
 BENCHMARKS = {
     "ntu60-xsub": "NTU RGB+D 60, cross-subject",
@@ -231,16 +231,53 @@ def expected(result: Mapping[str, Any], config: Mapping[str, Any], benchmark: st
     """
     rows = []
     for protocol in _TABLES:
-        theirs = [value for value in PUBLISHED if (value.protocol, value.benchmark) == (protocol, benchmark)]
-        if theirs:
-            rows += list(_ours(protocol, result))
-            rows += [_row(v.protocol, v.stream, v.method, v.value, None, SOURCES[v.source]) for v in _sorted(theirs)]
+        theirs = _theirs(protocol, benchmark)
+        rows += [*_ours(protocol, result), *theirs] if theirs else []
+    alone = (
+        f"Stream: this run sees {result['stream']} alone. Values of three streams are sums of the scores of three runs "
+        "(`hiclr fuse`), whose weights published code chooses on the test part."
+    )
     return {
         "benchmark": benchmark,
         "title": BENCHMARKS[benchmark],
         "rows": rows,
-        "reasons": list(_reasons(result, config, benchmark)),
+        "reasons": list(_reasons(result, config, benchmark, alone)),
     }
+
+
+def expected_fused(result: Mapping[str, Any], config: Mapping[str, Any], benchmark: str) -> dict[str, Any]:
+    """The same of runs whose scores were added: linear probes alone.
+
+    Args:
+        result: of `hiclr.evaluation.evaluate_fusion`.
+        config: the settings of the first of the runs.
+        benchmark: a key of `BENCHMARKS`.
+    """
+    streams, runs = ([str(one[key]) for one in result["streams"]] for key in ("stream", "run"))
+    together = THREE if sorted(streams) == sorted((JOINT, BONE, MOTION)) else " + ".join(streams)
+    ours = [_row("linear", str(one["stream"]), "measured here (linear)", None, one["top1"],
+                 f"run {one['run']}, epoch {one['epoch']}") for one in result["streams"]]  # fmt: skip
+    for name, one in result["fusion"].items():
+        weights = " ".join(f"{weight:.2f}" for weight in one["weights"])
+        ours.append(
+            _row("linear", together, f"measured here ({name} weights)", None, one["top1"], f"weights {weights}")
+        )
+    fused = (
+        f"Fusion: ours adds the scores of {', '.join(runs)} with equal weights, or with weights chosen on clips held "
+        "out of train; published code chooses them on the test part."
+    )
+    least = {**result, "epoch": min(one["epoch"] for one in result["streams"]), "linear": {}}
+    return {
+        "benchmark": benchmark,
+        "title": BENCHMARKS[benchmark],
+        "rows": [*ours, *_theirs("linear", benchmark)],
+        "reasons": list(_reasons(least, config, benchmark, fused)),
+    }
+
+
+def _theirs(protocol: str, benchmark: str) -> list[dict[str, Any]]:
+    found = [value for value in PUBLISHED if (value.protocol, value.benchmark) == (protocol, benchmark)]
+    return [_row(v.protocol, v.stream, v.method, v.value, None, SOURCES[v.source]) for v in _sorted(found)]
 
 
 def _sorted(values: Sequence[PublishedValue]) -> list[PublishedValue]:
@@ -262,7 +299,7 @@ def _ours(protocol: str, result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             yield _row(protocol, str(result["stream"]), f"measured here ({name})", None, result[name][measure], said)
 
 
-def _reasons(result: Mapping[str, Any], config: Mapping[str, Any], benchmark: str) -> Iterator[str]:
+def _reasons(result: Mapping[str, Any], config: Mapping[str, Any], benchmark: str, of_streams: str) -> Iterator[str]:
     """Why another number may come out, what weighs most first."""
     yield from _of_data(result, benchmark)
     wanted = _EPOCHS.get(benchmark, PRESETS["paper"].epochs)
@@ -273,10 +310,7 @@ def _reasons(result: Mapping[str, Any], config: Mapping[str, Any], benchmark: st
     other = [f"{name} {config[name]} ({paper[name]})" for name in changed]
     if other:
         yield f"Settings that differ from the paper's, which stand in brackets: {', '.join(other)}."
-    yield (
-        f"Stream: this run sees {result['stream']} alone. Values of three streams are sums of the scores of three runs "
-        "(`hiclr fuse`), whose weights published code chooses on the test part."
-    )
+    yield of_streams
     yield (
         "Test peeking: published code keeps the best test epoch of the probe; ours is the last epoch, and nothing is "
         f"chosen on the test part.{_peeked(result)}"
