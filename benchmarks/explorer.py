@@ -2,7 +2,8 @@
 
     python -m benchmarks.explorer
 
-Five maps of 20,000 points each; a click plays the clip (64 frames, two persons) below. The time of a click runs from
+Five maps of 20,000 points each; a click plays the clip (64 frames, two persons) below, beside one draw of each of the
+paper's three views, which are made for that click, and for comparison alone. The time of a click runs from
 the pointer's event in the page to the end of the first animation frame after the clip was drawn. While the maps are
 dragged, what is counted are the pictures that were drawn. Kernel, server and browser share this machine. Written to
 benchmarks/results/explorer.json.
@@ -24,16 +25,19 @@ RESULTS = Path(__file__).parent / "results" / "explorer.json"
 POINTS, MAPS, CLICKS, SECONDS = 20_000, 5, 40, 4
 HEIGHT = 320  # CSS pixels of a row of maps
 
-CELL = f"""
+CELL = """
 import numpy as np
-from hiclr.datasets import synthetic
+from hiclr.augmentations import paper_views
+from hiclr.datasets import Preprocess, synthetic
 from hiclr.widgets import Explorer
+from hiclr.widgets.explorer import shown_from
 clips = synthetic(subjects=2, cameras=1, frames=64)
-x, rng = clips.clips(range(len(clips))), np.random.default_rng(0)
-y = rng.integers(0, 16, {POINTS})
-maps = {{name: rng.normal(0, 1, ({POINTS}, 2)) + 3 * np.stack([y % 4, y // 4], 1) for name in "abcde"}}
-features = {{name: rng.normal(0, 1, ({POINTS}, 256)).astype(np.float32) for name in maps}}
-explorer = Explorer(maps, y, clips.classes, lambda i: x[i % len(clips)], clips.layout, features=features)
+rng = np.random.default_rng(0)
+look_up = shown_from(clips, Preprocess(64), {views})
+y = rng.integers(0, 16, {points})
+maps = {{name: rng.normal(0, 1, ({points}, 2)) + 3 * np.stack([y % 4, y // 4], 1) for name in "abcde"}}
+features = {{name: rng.normal(0, 1, ({points}, 256)).astype(np.float32) for name in maps}}
+explorer = Explorer(maps, y, clips.classes, lambda i: look_up(i % len(clips)), clips.layout, features=features)
 explorer
 """
 WATCH = """() => {
@@ -83,6 +87,17 @@ def panning(page: Any, box: Any) -> dict[str, float]:
     return {"pictures_per_s": round(1000 * pictures / milliseconds, 1), "pictures": pictures}
 
 
+def opened(browser: Any, lab: Any, name: str, views: str) -> tuple[Any, Any]:
+    """A page with the explorer in a notebook of its own, and where its first map is."""
+    page = browser.new_page(viewport={"width": 1500, "height": 1100})
+    open_notebook(lab, page, name, (CELL.format(points=POINTS, views=views),))
+    page.wait_for_selector("canvas.sk-player[data-revision]")
+    scatter = page.locator("canvas.sk-scatter")
+    scatter.scroll_into_view_if_needed()
+    page.evaluate(WATCH)
+    return page, first_map(scatter.bounding_box())
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -92,14 +107,10 @@ def main() -> int:
     before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as home, jupyter_lab(Path(home)) as lab, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1500, "height": 1100})
-        open_notebook(lab, page, "maps", (CELL,))
-        page.wait_for_selector("canvas.sk-player[data-revision]")
-        scatter = page.locator("canvas.sk-scatter")
-        scatter.scroll_into_view_if_needed()
-        page.evaluate(WATCH)
-        box = first_map(scatter.bounding_box())
-        rows = {"click to playing clip": clicks(page, box), "panning": panning(page, box)}
+        page, box = opened(browser, lab, "views", "paper_views(clips.layout)")
+        rows = {"click to clip beside its views": clicks(page, box), "panning": panning(page, box)}
+        page.close()
+        rows["click to clip alone"] = clicks(*opened(browser, lab, "alone", "None"))
         version = browser.version
         browser.close()
     load = {"before": before, "after": os.getloadavg()[0]}
@@ -107,7 +118,7 @@ def main() -> int:
     result = {"points": POINTS, "maps": MAPS, "machine": machine, "load": load, "rows": rows}
     out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     for name, row in rows.items():
-        print(f"{name:<24} {row}")
+        print(f"{name:<32} {row}")
     return 0
 
 

@@ -27,7 +27,7 @@ from hiclr.widgets.picture import Pictured
 from hiclr.widgets.player import Clip, Player
 from hiclr.widgets.scatter import Scatter
 
-__all__ = ["NEIGHBOURS", "Explorer", "Scatter", "groups_of"]
+__all__ = ["NEIGHBOURS", "Explorer", "Scatter", "groups_of", "shown_from"]
 
 NEIGHBOURS = 8
 _PARTNERS = 4  # clips beside the shown one, for augmentations that mix clips
@@ -110,7 +110,7 @@ class Explorer(Pictured, ipywidgets.VBox):  # type: ignore[misc]
                 f"{len(self._labels):,}."
             )
         self.joint_layout = layout
-        self._clip = _from_set(known, preprocess, views) if known is not None else clips
+        self._clip = shown_from(known, preprocess, views) if known is not None else clips
         self._features = _checked_features(features or {}, maps, len(self._labels))
         self._units: dict[str, torch.Tensor] = {}
         self._colourings = {each.name: each for each in self._coloured(groups or {}, predicted, confidence)}
@@ -367,8 +367,8 @@ def _counts(values: NDArray[np.uint8], words: Sequence[str]) -> dict[str, int]:
     return {words[i]: int(found[i]) for i in order if found[i]}
 
 
-def _from_set(clips: SkeletonSet, preprocess: Preprocess | None, views: GrowingViews | None) -> Callable[[int], Shown]:
-    """A clip of the set, with one draw of each view where there are views; the same draw at every call."""
+def shown_from(clips: SkeletonSet, preprocess: Preprocess | None, views: GrowingViews | None) -> Callable[[int], Shown]:
+    """A clip of the set by its index, with one draw of each view where there are views: the same at every call."""
 
     def prepared(indices: Sequence[int]) -> torch.Tensor:
         x = clips.clips(indices)
