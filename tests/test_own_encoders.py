@@ -1,6 +1,7 @@
 """BiGRU, and encoders of one's own: from a class to a trained run and its features, without running a folder's code."""
 
 import math
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -175,7 +176,7 @@ def test_the_command_line_names_it_again(tmp_path: Path, unknown: None, monkeypa
     assert done.returncode == 0, done.stderr
     with np.load("f.npz") as found:
         assert found["strong"].shape == (16, 8)
-    (tmp_path / "second").symlink_to("run")
+    shutil.copytree("run", "second")
     for command, more in (("fuse", ("second",)), ("report", ("--markdown", "r.md"))):
         monkeypatch.setattr(own, "_OWN", {})
         line = (command, "run", *more, "--data", "tested.npz")
