@@ -624,6 +624,13 @@ def test_what_was_measured_before_stays_and_another_split_has_a_file_of_its_own(
     assert json.loads(path.read_text()) == other
     again = evaluate(run, replace(clips, y=clips.y[::-1].copy()), protocols=["linear"], device="cpu")
     assert "knn" not in again, "numbers of other clips are not carried over"
+    said: list[str] = []
+    back = evaluate(run, clips, protocols=["linear"], device="cpu", say=said.append)
+    assert back["knn"] == before["knn"], "and were put aside, not lost"
+    assert set(load_predictions(run.path / "predictions.npz").classes) >= {"linear/top1", "knn/1"}
+    (aside,) = (run.path / "results").glob("*.json")  # those of the other clips now
+    assert any(line.endswith(f"is kept as {aside}") for line in said)
+    assert json.loads(aside.read_text())["fingerprint"] == again["fingerprint"]
     (run.path / "results.json").write_bytes(kept.replace(b'"epoch": 2', b'"epoch": 1'))
     assert b'"epoch": 1' in (run.path / "results.json").read_bytes()
     again = evaluate(run, clips, protocols=["linear"], device="cpu")

@@ -21,6 +21,7 @@ from hiclr.evaluation.geometry import (
 )
 from hiclr.evaluation.guesses import Guesses, guess
 from hiclr.evaluation.holdout import Holdout, hold_out
+from hiclr.evaluation.keeping import predictions_path, results_path
 from hiclr.evaluation.knn import knn_accuracy, knn_predict, knn_predictions, knn_votes, nearest
 from hiclr.evaluation.labels import RULES, Labelled, draw_labels
 from hiclr.evaluation.linear import class_scores, converged, linear_probe, rank_classes, top_k_accuracy
@@ -30,7 +31,7 @@ from hiclr.evaluation.predictions import Predictions, compare, load_predictions
 from hiclr.evaluation.probes import ACTCLR, HICLR, MAMP, Probe, ProbeConfig, choose_rate, sgd_probe
 from hiclr.evaluation.protocols import DEFAULT, PROTOCOLS, Outcome, Part
 from hiclr.evaluation.published import BENCHMARKS, PUBLISHED, PublishedValue, benchmark_of, expected
-from hiclr.evaluation.report import ALL, NOT_KEPT, evaluate, measure, named_protocols, predictions_path, results_path
+from hiclr.evaluation.report import ALL, NOT_KEPT, evaluate, measure, named_protocols
 from hiclr.evaluation.retrieval import Retrieval, few_shot, ntu_one_shot, one_shot, retrieve
 from hiclr.evaluation.robustness import measure_robustness, pool_robustness, robustness_text
 from hiclr.evaluation.rows import interval

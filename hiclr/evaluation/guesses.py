@@ -11,9 +11,9 @@ from hiclr.datasets.base import Ids
 from hiclr.datasets.sampling import stratified_sample
 from hiclr.datasets.wording import counted
 from hiclr.errors import InputError
+from hiclr.evaluation.keeping import predictions_path
 from hiclr.evaluation.knn import knn_votes
 from hiclr.evaluation.predictions import load_predictions
-from hiclr.evaluation.report import predictions_path
 from hiclr.features import CLEAN, features
 from hiclr.runs import Run
 

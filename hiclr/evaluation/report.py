@@ -4,9 +4,8 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,14 +15,20 @@ from hiclr.datasets import SkeletonSet
 from hiclr.datasets.base import Ids
 from hiclr.errors import InputError
 from hiclr.evaluation.floors import RAW, UNTRAINED, chance, random_features, raw_nearest
+from hiclr.evaluation.keeping import (
+    earlier,
+    keep,
+    predictions_of,
+    results_path,
+    with_earlier,
+)
 from hiclr.evaluation.longer import LONGER, TRANSFER, carried, how_long
-from hiclr.evaluation.notes import BELOW, below_floors, reading_notes
-from hiclr.evaluation.predictions import Predictions, load_predictions
+from hiclr.evaluation.notes import below_floors, reading_notes
 from hiclr.evaluation.protocols import DEFAULT, PROTOCOLS, Outcome, Part
 from hiclr.evaluation.published import benchmark_of, expected
 from hiclr.evaluation.rows import bounds_of, percents, rows_of, statistics_of
 from hiclr.features import CLEAN, features, load_projection, state_digest
-from hiclr.runs import Run, environment, write_json
+from hiclr.runs import Run, environment
 
 __all__ = [
     "ALL",
@@ -31,9 +36,6 @@ __all__ = [
     "evaluate",
     "measure",
     "named_protocols",
-    "predictions_beside",
-    "predictions_path",
-    "results_path",
 ]
 
 NOT_KEPT = "This answer is not kept in the run folder"
@@ -42,9 +44,6 @@ ALL = "all"
 Those of `LONGER` are named one by one."""
 
 _log = logging.getLogger(__name__)
-
-_SAME = ("epoch", "seed", "fingerprint", "protocol", "data", "weights", "parts")  # equal: one encoder, the same clips
-_ALWAYS = 5  # of them are in files of every version
 
 
 def evaluate(
@@ -57,7 +56,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluate the run's frozen encoder on clean clips, with the same probes on its untrained weights, and keep the
     answer in the run folder: see `results_path` and `predictions_path`. Measures of the same encoder and clips that
-    are there already stay. Where the folder cannot be written a note says so.
+    are there already stay, those on another set are put aside; where the folder cannot be written a note says so.
 
     Probes are fitted on the train part alone; choices (a learning rate, a temperature) are made on a held-out piece of
     it; nothing is chosen on the test part; the encoder is that of the newest checkpoint, whatever its epoch.
@@ -135,14 +134,14 @@ def evaluate(
     }
     result["rows"] = [row for name, one in outcomes.items() for row in rows_of(result, name, one)]
     path = results_path(run, clips, split, moved=TRANSFER in names)
-    result = _with_earlier(path, result)
+    known, predicted = earlier(path, result)
+    result = with_earlier(result, known)
     result["notes"] = [*below_floors(result), *result["notes"]]
     benchmark = benchmark_of(clips, split)
     if benchmark is not None:
         result["expected"] = expected(result, run.config, benchmark)
     try:
-        write_json(path, result)
-        _keep_predictions(predictions_beside(path), encoded, found, result)
+        keep(path, result, predictions_of(encoded, found, result, predicted), say)
     except InputError as error:  # a full disk, or somebody else's run: the answer is what was asked for
         result["notes"] = [*result["notes"], f"{NOT_KEPT}: {error}"]
     return result
@@ -234,73 +233,6 @@ def _floors(
 def _digest(clips: SkeletonSet, *parts: Ids) -> str:
     """SHA-256 of the names of the clips of each part: which they are is not in the fingerprint of a set."""
     return hashlib.sha256(json.dumps([[clips.names[i] for i in part] for part in parts]).encode()).hexdigest()
-
-
-def results_path(run: Run, clips: SkeletonSet, split: str | None = None, moved: bool = False) -> Path:
-    """Where `evaluate` keeps its answer: results.json for the set's first split, results.<split>.json for another.
-
-    With `moved` it is that of a transfer: results.transfer.json or results.transfer-<split>.json, so that it does not
-    take the place of what was measured on the run's own set.
-    """
-    own = None if split is None or split == clips.protocol else split
-    words = [word for word in (TRANSFER if moved else None, own) if word is not None]
-    name = "-".join("".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in word) for word in words)
-    return run.path / (f"results.{name}.json" if name else "results.json")
-
-
-def predictions_path(run: Run, clips: SkeletonSet, split: str | None = None, moved: bool = False) -> Path:
-    """Where `evaluate` keeps what was predicted for each test clip: predictions.npz, or predictions.<split>.npz."""
-    return predictions_beside(results_path(run, clips, split, moved))
-
-
-def predictions_beside(results: Path) -> Path:
-    """The file of predictions that belongs to a file of results."""
-    return results.with_name("predictions" + results.name.removeprefix("results").removesuffix(".json") + ".npz")
-
-
-def _same(earlier: Any, result: Mapping[str, Any]) -> bool:
-    """Whether these are the values of `_SAME`; files of older versions lack the last ones."""
-    wanted = [result[key] for key in _SAME]
-    return isinstance(earlier, list) and len(earlier) >= _ALWAYS and earlier == wanted[: len(earlier)]
-
-
-def _with_earlier(path: Path, result: dict[str, Any]) -> dict[str, Any]:
-    """The result with what was measured before on the same clips with the same encoder, where this time it was not."""
-    try:
-        earlier = json.loads(path.read_text(encoding="utf-8"))
-        same = _same([earlier[key] for key in _SAME if key in earlier], result)
-    except (OSError, ValueError, AttributeError):
-        return result
-    kept = [name for name in (*PROTOCOLS, *LONGER) if same and name in earlier and name not in result]
-    if not kept:
-        return result
-    merged = {**result, **{name: earlier[name] for name in kept}}
-    for key in ("intervals", "statistics", "seconds"):
-        before = earlier.get(key, {})
-        merged[key] = {**{name: before[name] for name in kept if name in before}, **result[key]}
-    floors = {name: value for name, value in earlier.get("baseline", {}).items() if name not in result["baseline"]}
-    bounds = {name: value for name, value in earlier["intervals"]["baseline"].items() if name in floors}
-    merged["baseline"] = {**floors, **result["baseline"]}
-    merged["intervals"]["baseline"] = {**bounds, **result["intervals"]["baseline"]}
-    rows = [row for row in earlier.get("rows", []) if row["protocol"] in kept or row["measure"] in floors]
-    merged["rows"] = [*result["rows"], *rows]
-    before = [note for note in earlier.get("notes", []) if not note.startswith(BELOW)]
-    merged["notes"] = [*result["notes"], *(note for note in before if note not in result["notes"])]
-    return merged
-
-
-def _keep_predictions(path: Path, part: Part, found: Mapping[str, Outcome], result: Mapping[str, Any]) -> None:
-    """Write what was predicted, with what is there already of the same encoder and clips."""
-    classes = {f"{name}/{key}": value for name, one in found.items() for key, value in one.predicted.items()}
-    sure = {f"{name}/{key}": value for name, one in found.items() for key, value in one.confidence.items()}
-    try:
-        earlier = load_predictions(path)
-        if _same(json.loads(earlier.of), result):
-            classes, sure = {**earlier.classes, **classes}, {**earlier.confidence, **sure}
-    except (InputError, ValueError):  # there is none, or a damaged one: it is written anew
-        pass
-    of = json.dumps([result[key] for key in _SAME])
-    Predictions(part.names_test, part.y_test, part.subjects_test, classes, of, sure).save(path)
 
 
 def named_protocols(protocols: Sequence[str]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from hiclr.errors import InputError
 from hiclr.evaluation import Predictions, load_predictions
-from hiclr.evaluation.report import predictions_beside
+from hiclr.evaluation.keeping import predictions_beside
 from hiclr.runs import Run
 
 __all__ = ["Evaluated", "load_evaluated"]
