@@ -108,8 +108,8 @@ def through_training(
 
 
 def _maps(shown: Sequence[Snapshot], branch: str, seed: int, keep: Path | None) -> dict[int, Embedding]:
-    found = tsne_maps({str(one.epoch): one.features[branch] for one in reversed(shown)}, seed, keep=keep)
-    return {one.epoch: found[str(one.epoch)] for one in shown}
+    found = tsne_maps({f"epoch {one.epoch}": one.features[branch] for one in reversed(shown)}, seed, keep=keep)
+    return {one.epoch: found[f"epoch {one.epoch}"] for one in shown}
 
 
 def _numbers(snapshots: Sequence[Snapshot], branch: str, y: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
