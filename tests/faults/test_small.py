@@ -62,7 +62,7 @@ def test_fewer_clips_than_neighbours_are_said_once(count: int, tmp_path: Path):
     assert inside("pretrain", "--data", data, "--out", run, *small_flags(SHORT)).returncode == 0
     found = the_object(inside("evaluate", run, "--data", data, "--json"))
     assert found["data"]["train"] == 2 * count // 3
-    said = [note for note in found["notes"] if "k = 20" in note]
+    said = [note for note in found["notes"] if "k = 20 takes" in note]
     assert len(said) == 1
     assert f"takes all {2 * count // 3} training clips" in said[0]
     assert all(0 <= value <= 100 for value in found["knn"].values())
