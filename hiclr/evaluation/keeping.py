@@ -97,7 +97,7 @@ def earlier(path: Path, result: Mapping[str, Any]) -> tuple[dict[str, Any], Pred
             known = json.loads(file.read_text(encoding="utf-8"))
             if not _same([known[key] for key in _SAME if key in known], result):
                 continue
-        except (OSError, ValueError, AttributeError):
+        except (OSError, ValueError, TypeError):
             continue
         try:
             predicted = load_predictions(predictions_beside(file))
