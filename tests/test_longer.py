@@ -157,7 +157,7 @@ def test_their_figures_have_rows_intervals_and_predictions(heard: tuple[dict[str
     kept = load_predictions(predictions_path(run, moving()))
     assert 100 * (kept.classes["finetune/top1"] == kept.y).mean() == pytest.approx(result["finetune"]["top1"], abs=0.01)
     text = table(result)
-    assert "finetune, scratch top1" in text and "robustness, drop noise" in text
+    assert "finetune, scratch top1" in text and "points lost, noise on every joint" in text
     assert "labels drawn by the rule of cmd" in finetune_text({**result, **result["semi"]})
 
 

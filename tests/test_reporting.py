@@ -251,7 +251,7 @@ def test_the_reliability_diagram_draws_each_bin_where_it_is():
         (("knn", "5"), "kNN, k = 5"),
         (("linear", "top1"), "linear, top-1"),
         (("linear-mamp", "top5"), "linear, MAMP's SGD, top-5"),
-        (("calibration", "aece_after"), "its adaptive ECE after that"),
+        (("calibration", "aece_after"), "adaptive ECE, part of train, temperature fitted"),
         (("retrieval", "recall@1"), "retrieval, recall@1"),
         (("baseline", "raw_1nn"), "raw 1-NN"),
         (("baseline", "random_knn_20"), "random encoder, kNN, k = 20"),

@@ -21,6 +21,7 @@ from hiclr.evaluation.finetune import (
     published_recipe,
     semi_supervised,
 )
+from hiclr.evaluation.names import LOST
 from hiclr.evaluation.protocols import Outcome
 from hiclr.evaluation.robustness import DRAWS as DAMAGE_DRAWS
 from hiclr.evaluation.robustness import measure_robustness, passes, possible_corruptions
@@ -190,7 +191,7 @@ def carried(run: Run, clips: SkeletonSet) -> SkeletonSet:
 def _robustness(run: Run, clips: SkeletonSet, split: str | None, device: str, notes: list[str]) -> Outcome:
     found = measure_robustness(run, clips, split=split, device=device)
     notes += [f"robustness: {note}" for note in found["notes"] if note not in notes]
-    figures = {f"drop {name}": curve["drop"] / 100 for name, curve in found["curves"].items()}
+    figures = {f"{LOST}{name}": curve["drop"] / 100 for name, curve in found["curves"].items()}
     return Outcome({"clean": found["clean"] / 100}, figures, more=_without(found, ("clean", *_ABOUT)))
 
 

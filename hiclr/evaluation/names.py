@@ -1,19 +1,23 @@
 """What figures are called where people read them: in answers, tables, figures, cards."""
 
+from hiclr.evaluation.corruptions import CORRUPTIONS
 from hiclr.evaluation.floors import RAW, UNTRAINED
 
-__all__ = ["RANDOM_ENCODER", "RAW_DISTANCES", "figure_name"]
+__all__ = ["LOST", "RANDOM_ENCODER", "RAW_DISTANCES", "figure_name"]
 
 RANDOM_ENCODER, RAW_DISTANCES = "random encoder", "raw 1-NN"
 """What floors are called where people read of them."""
 
+LOST = "drop "
+"""How the measure of a kind of damage begins: the mean change in points over its severities."""
+
 _CALIBRATION = {
     "ece": "ECE of the linear probe",
     "aece": "adaptive ECE of the linear probe",
-    "ece_before": "ECE of a probe on part of train",
-    "aece_before": "adaptive ECE of that probe",
-    "ece_after": "its ECE after temperature scaling",
-    "aece_after": "its adaptive ECE after that",
+    "ece_before": "ECE, probe on part of train",
+    "aece_before": "adaptive ECE, probe on part of train",
+    "ece_after": "ECE, part of train, temperature fitted",
+    "aece_after": "adaptive ECE, part of train, temperature fitted",
 }
 _PROBES = {
     "linear": "linear",
@@ -35,6 +39,8 @@ def figure_name(protocol: str, measure: str) -> str:
         return f"{RANDOM_ENCODER}, {figure_name(*UNTRAINED[measure])}"
     if protocol == "calibration":
         return _CALIBRATION.get(measure, measure)
+    if protocol == "robustness" and measure.removeprefix(LOST) in CORRUPTIONS:
+        return f"points lost, {CORRUPTIONS[measure.removeprefix(LOST)].title}"
     if measure.isdigit():
         measure = f"k = {measure}"
     elif measure.startswith("top") and measure[3:].isdigit():

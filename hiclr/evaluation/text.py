@@ -69,7 +69,10 @@ def _further(result: Mapping[str, Any]) -> list[str]:
     columns = set(_COLUMNS.values())
     rows = [row for row in result.get("rows", []) if (row["protocol"], row["measure"]) not in columns]
     known = "" if result["data"]["classes"] > TOP else f"top{TOP}"  # of so few classes it is always right
-    lines = [_line(row, result) for row in rows if row["protocol"] != "baseline" and row["measure"] != known]
+    rows = [row for row in rows if row["protocol"] != "baseline" and row["measure"] != known]
+    names = [figure_name(row["protocol"], row["measure"]) for row in rows]
+    width = max([34, *map(len, names)])
+    lines = [f"{name:<{width}}{_values(row, result)}" for name, row in zip(names, rows, strict=True)]
     people = [f"{name} {bounds[0]:.1f} to {bounds[1]:.1f}" for name, bounds, _ in _over_subjects(result)]
     lines = ["", *lines] if lines else []
     if people:
@@ -84,13 +87,13 @@ def _few_people(result: Mapping[str, Any]) -> str:
     return f" Drawn from {count} people such an interval is too narrow: take the wider of the two."
 
 
-def _line(row: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+def _values(row: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     bounds = "" if row["interval"] is None else f"  {row['interval'][0]:.1f} to {row['interval'][1]:.1f}"
     best = result[row["protocol"]].get("best_on_test") if row["measure"] == "top1" else None
     peeked = "" if best is None else (
         f"; best on test, as published code reports: {best:.2f} (epoch {result[row['protocol']]['best_epoch']})"
     )  # fmt: skip
-    return f"{figure_name(row['protocol'], row['measure']):<36}{row['value']:>7.2f}{bounds}{peeked}"
+    return f"{row['value']:>9.2f}{bounds}{peeked}"
 
 
 def _over_subjects(result: Mapping[str, Any]) -> Iterator[tuple[str, list[float], int]]:
