@@ -647,6 +647,12 @@ def test_numbers_of_other_parts_or_weights_are_not_carried_over(run: Run, monkey
     replace(kept, of=json.dumps(json.loads(kept.of)[:5])).save(run.path / "predictions.npz")
     assert "knn" in evaluate(run, clips, protocols=["linear"], device="cpu")
     assert {"linear/top1", "knn/1"} <= set(load_predictions(run.path / "predictions.npz").classes)
+    (run.path / "results.json").write_text(json.dumps(older))  # they are found where they are put aside, too
+    evaluate(run, replace(clips, y=clips.y[::-1].copy()), protocols=["linear"], device="cpu")
+    assert "knn" in evaluate(run, clips, protocols=["linear"], device="cpu")
+    assert len(list((run.path / "results").glob("*.json"))) == 1  # those of the other clips
+    (run.path / "results.json").write_text("null")
+    assert "knn" not in evaluate(run, clips, protocols=["linear"], device="cpu")
     moved = replace(clips, protocols={name: np.roll(clips.protocols[name], 1)})  # as many, others
     assert moved.fingerprint == clips.fingerprint
     other = evaluate(run, moved, protocols=["linear"], device="cpu")

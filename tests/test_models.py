@@ -105,12 +105,15 @@ def test_an_export_is_evaluated_as_its_run(run: Run, exported: Path, tmp_path: P
 
 def test_an_export_is_written_over_and_nothing_else_is(run: Run, exported: Path, tmp_path: Path):
     (exported / "notes.txt").write_text("mine")
-    (exported / "results.json").write_text("{}")
+    (exported / "results").mkdir()
+    measured = [exported / name for name in ("results.json", "predictions.npz", "results/results-1.json")]
+    for path in measured:
+        path.write_text("{}")
     run.export(exported)
-    assert (exported / "results.json").exists()  # measured on these very weights
+    assert all(path.exists() for path in measured)  # of these very weights
     first = {name: value + 1 if name.endswith("bias") else value for name, value in run.latest()[0]["model"].items()}  # type: ignore[index]
     room.write_export(exported, first, json.loads((exported / "config.json").read_text()))
-    assert not (exported / "results.json").exists() and (exported / "notes.txt").read_text() == "mine"
+    assert not any(path.exists() for path in measured) and (exported / "notes.txt").read_text() == "mine"
     for folder in (run.path, tmp_path):
         before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
         with pytest.raises(InputError, match="no exported model"):

@@ -1,5 +1,6 @@
 """The numbers beside the maps: of every space and its floors, over seeds; clips matched by name; what is predicted."""
 
+import json
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -31,6 +32,7 @@ from hiclr.evaluation import (
     teach,
 )
 from hiclr.evaluation.geometry import kept_share
+from hiclr.evaluation.keeping import encoder_digest
 from hiclr.evaluation.knn import nearest_besides
 from hiclr.evaluation.supervised import Supervised
 from hiclr.features import Features, features, random_encoder, weights_digest
@@ -102,8 +104,8 @@ def pictured(monkeypatch: pytest.MonkeyPatch, **more: Any) -> SkeletonSet:
     return clips
 
 
-def a_run(folder: Path, epoch: int = 7) -> Any:
-    return SimpleNamespace(path=folder, config={"seed": 0}, latest=lambda: ({}, epoch))
+def a_run(folder: Path, epoch: int = 7, model: Any = None) -> Any:
+    return SimpleNamespace(path=folder, config={"seed": 0}, latest=lambda: ({"model": model}, epoch))
 
 
 def test_without_an_evaluation_neighbours_predict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -135,6 +137,11 @@ def test_what_an_evaluation_kept_comes_first_while_it_is_of_this_encoder(
     assert "nearest" in guess(a_run(tmp_path), clips, clips.subset([0, 3])).said  # a clip that was not evaluated
     Predictions(("e", "d"), np.array([0, 1]), None, classes, of).save(tmp_path / "predictions.npz")  # as before
     assert guess(a_run(tmp_path), clips, some).confidence is None
+    model = {"encoder.a": torch.ones(1), "head.a": torch.zeros(1)}
+    for weights, said in ((encoder_digest(model), "last evaluation"), ("others", "nearest")):
+        whose = json.dumps([*json.loads(of), weights, "parts"])
+        Predictions(("e", "d"), np.array([0, 1]), None, classes, whose).save(tmp_path / "predictions.npz")
+        assert said in guess(a_run(tmp_path, model=model), clips, some).said
     Predictions(("e", "d"), np.array([0, 1]), None, {}, of).save(tmp_path / "predictions.npz")
     assert "nearest" in guess(a_run(tmp_path), clips, some).said
 

@@ -11,7 +11,7 @@ from hiclr.datasets.base import Ids
 from hiclr.datasets.sampling import stratified_sample
 from hiclr.datasets.wording import counted
 from hiclr.errors import InputError
-from hiclr.evaluation.keeping import predictions_path
+from hiclr.evaluation.keeping import encoder_digest, predictions_path
 from hiclr.evaluation.knn import knn_votes
 from hiclr.evaluation.predictions import load_predictions
 from hiclr.features import CLEAN, features
@@ -61,13 +61,16 @@ def guess(run: Run, clips: SkeletonSet, some: SkeletonSet, device: str = "auto")
 def _kept(run: Run, clips: SkeletonSet, some: SkeletonSet) -> Guesses | None:
     """What `evaluate` kept, where it is of the newest checkpoint and of all these clips."""
     latest = run.latest()
+    if latest is None:
+        return None
     try:
         kept = load_predictions(predictions_path(run, clips))
-        epoch, seed, fingerprint, *_ = json.loads(kept.of)
+        epoch, seed, fingerprint, _, _, *later = json.loads(kept.of)
     except (InputError, ValueError, TypeError):
         return None
     place = {name: i for i, name in enumerate(kept.names)}
-    own = latest is not None and [epoch, seed] == [latest[1], int(run.config.get("seed", 0))]
+    own = [epoch, seed] == [latest[1], int(run.config.get("seed", 0))]
+    own = own and (not later or later[0] == encoder_digest(latest[0]["model"]))  # older ones do not say their weights
     if not own or MEASURE not in kept.classes or not set(some.names) <= set(place) or fingerprint != clips.fingerprint:
         return None
     rows = np.array([place[name] for name in some.names])

@@ -6,17 +6,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from hiclr.datasets import SkeletonSet
 from hiclr.errors import InputError
 from hiclr.evaluation.longer import LONGER, TRANSFER
 from hiclr.evaluation.notes import BELOW
 from hiclr.evaluation.predictions import Predictions, load_predictions
 from hiclr.evaluation.protocols import PROTOCOLS, Outcome, Part
+from hiclr.features import state_digest
 from hiclr.runs import Run, write_json
 
 __all__ = [
     "OTHER_SETS",
     "earlier",
+    "encoder_digest",
     "keep",
     "predictions_beside",
     "predictions_of",
@@ -60,6 +64,11 @@ def _same(earlier: Any, result: Mapping[str, Any]) -> bool:
     return isinstance(earlier, list) and len(earlier) >= _ALWAYS and earlier == wanted[: len(earlier)]
 
 
+def encoder_digest(model: Mapping[str, Tensor]) -> str:
+    """SHA-256 of the encoder among the entries of a checkpoint's model."""
+    return state_digest({name: value for name, value in model.items() if name.startswith("encoder.")})
+
+
 def with_earlier(result: dict[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
     """The result with what was measured before on the same clips with the same encoder, where this time it was not.
 
@@ -92,7 +101,7 @@ def earlier(path: Path, result: Mapping[str, Any]) -> tuple[dict[str, Any], Pred
         path: where results lie, see `results_path`; those that `keep` has put aside are found too.
         result: what `evaluate` found.
     """
-    for file in (path, _aside(path, result)):
+    for file in (path, *_put_aside(path, result)):
         try:
             known = json.loads(file.read_text(encoding="utf-8"))
             if not _same([known[key] for key in _SAME if key in known], result):
@@ -122,9 +131,9 @@ def keep(path: Path, result: Mapping[str, Any], predicted: Predictions, say: Cal
     _set_aside(path, result, say)
     write_json(path, result)
     predicted.save(predictions_beside(path))
-    back = _aside(path, result)  # this set was put aside before: all that still holds is in `result`
-    for file in (back, predictions_beside(back)):
-        file.unlink(missing_ok=True)
+    for back in _put_aside(path, result):  # this set was put aside before: all that still holds is in `result`
+        for file in (back, predictions_beside(back)):
+            file.unlink(missing_ok=True)
 
 
 def _set_aside(path: Path, result: Mapping[str, Any], say: Callable[[str], None]) -> None:
@@ -149,6 +158,11 @@ def _aside(path: Path, result: Mapping[str, Any]) -> Path:
     """A name of its own for each set and its parts."""
     of = hashlib.sha256(json.dumps([result["fingerprint"], result.get("parts")]).encode()).hexdigest()
     return path.parent / OTHER_SETS / f"{path.stem}-{of[:12]}.json"
+
+
+def _put_aside(path: Path, result: Mapping[str, Any]) -> tuple[Path, ...]:
+    """Where results on this set may lie; those of older versions do not say their parts."""
+    return _aside(path, result), _aside(path, {**result, "parts": None})
 
 
 def predictions_of(

@@ -17,6 +17,7 @@ from hiclr.errors import InputError
 from hiclr.evaluation.floors import RAW, UNTRAINED, chance, random_features, raw_nearest
 from hiclr.evaluation.keeping import (
     earlier,
+    encoder_digest,
     keep,
     predictions_of,
     results_path,
@@ -27,7 +28,7 @@ from hiclr.evaluation.notes import below_floors, reading_notes
 from hiclr.evaluation.protocols import DEFAULT, PROTOCOLS, Outcome, Part
 from hiclr.evaluation.published import benchmark_of, expected
 from hiclr.evaluation.rows import bounds_of, percents, rows_of, statistics_of
-from hiclr.features import CLEAN, features, load_projection, state_digest
+from hiclr.features import CLEAN, features, load_projection
 from hiclr.runs import Run, environment
 
 __all__ = [
@@ -120,7 +121,7 @@ def evaluate(
         "synthetic": clips.synthetic,
         "protocol": clips.protocol if split is None else split,
         "data": {"train": len(train), "test": len(test), "classes": clips.num_classes},
-        "weights": state_digest({k: v for k, v in latest[0]["model"].items() if k.startswith("encoder.")}),
+        "weights": encoder_digest(latest[0]["model"]),
         "parts": _digest(clips, train, test),
         **{name: percents({**one.shares, **one.figures}) | dict(one.more) for name, one in found.items()},
         "baseline": percents(baseline),

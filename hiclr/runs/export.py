@@ -61,8 +61,9 @@ def write_export(folder: Path, state: Mapping[str, Tensor], description: Mapping
     if not is_export(folder):
         raise InputError(f"{folder} is there and is no exported model: it is left as it is. Choose another folder.")
     if read_json(folder / CONFIG).get("weights") != weights:
-        for measured in folder.glob("results*.json"):  # of the weights that were there before
-            measured.unlink()
+        for kept in ("results*.json", "predictions*.npz", "results/*"):  # of the weights that were there before
+            for measured in folder.glob(kept):
+                measured.unlink()
     for name, content in files.items():
         write_atomically(folder / name, content)
 
