@@ -1246,6 +1246,19 @@ def test_a_page_is_never_larger_than_asked_and_holds_what_fits(tmp_path: Path):
     assert "<svg" in shown.save(tmp_path / "maps.svg").read_text(encoding="utf-8")
 
 
+def test_a_page_counts_those_clips_that_have_something_beside_them():
+    clips = some_clips()
+
+    def look_up(i: int) -> Any:
+        return {"clip": clips.x[i], "again": clips.x[i]} if i % 2 else clips.x[i]
+
+    shown = Explorer({"a": np.eye(6)[:, :2]}, clips.y, clips.classes, look_up, clips.layout)
+    every = explorer_page(shown, 1)
+    assert every[1:] == (6, 3) and b"all 6 clips, each beside its views" in every.html
+    few = explorer_page(shown, (len(every.html) - 200) / 1e6)
+    assert few[1:] == (6, 2) and b"all 6 clips, 2 of them beside their views" in few.html
+
+
 def test_sixteen_bits_of_a_scale_are_finer_than_half_precision():
     clips = synthetic(subjects=2, cameras=1, frames=16)
     x = clips.clips([0, 31]).numpy()
@@ -1705,6 +1718,12 @@ def confused() -> Confusions:
     return Confusions(three, np.array([2, 0, 2, 1, 2, 2]))
 
 
+def test_a_class_that_the_set_has_not_is_refused():
+    for other in (-1, 2):
+        with pytest.raises(InputError, match=r"indices 0\.\.1 into the classes"):
+            Confusions(some_clips(), np.array([0, 1, 0, 1, 0, other]))
+
+
 @pytest.mark.browser
 def test_a_click_on_a_cell_lists_its_clips_and_plays_one(mount: Any):
     shown = confused()
@@ -1744,6 +1763,8 @@ def test_a_click_on_a_cell_lists_its_clips_and_plays_one(mount: Any):
     click(0, 1)  # the other class is closed
     assert page.evaluate("model.state.picked.index") == 3
     assert page.locator("#host img, #host script").count() == 0
+    page.evaluate("model.state.count = 9; model.set('revision', 9)")  # data that does not fit is said
+    wait_for(page, revision=9, cell="")
 
 
 @pytest.mark.browser

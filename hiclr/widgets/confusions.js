@@ -189,7 +189,7 @@ class ConfusionsView extends ExplorerView {
   }
 
   tell(values) {
-    const [{ names, head, across, down }] = this.charts;
+    const [{ names, head, across, down } = {}] = this.charts; // no map: the data does not fit, and that is said
     super.tell({ ...values, cell: (this.picked ?? []).join(" "), grid: [names, head, across, down].join(" ") });
   }
 }

@@ -43,7 +43,7 @@ class Confusions(Explorer):
         more: what the explorer takes besides.
 
     Raises:
-        InputError: another number of classes than clips, or every clip is right.
+        InputError: another number of classes than clips, a class that the set has not, or every clip is right.
     """
 
     drawn_by: ClassVar[type[Scatter]] = _Matrix
@@ -52,6 +52,8 @@ class Confusions(Explorer):
         taken = np.asarray(predicted, dtype=np.int64)
         if taken.shape != (len(clips),):
             raise InputError(f"There must be one class for each clip; for {len(clips):,} there came {taken.shape}.")
+        if ((taken < 0) | (taken >= len(clips.classes))).any():
+            raise InputError(f"predicted must be indices 0..{len(clips.classes) - 1} into the classes of the set.")
         wrong = np.flatnonzero(taken != clips.y)
         if not len(wrong):
             raise InputError("Every clip is right: nothing is confused.")

@@ -58,8 +58,8 @@ class _Item(NamedTuple):
     size: int
     more: int
 
-    def whole(self, beside: bool) -> dict[str, Any]:
-        return {**self.clip, "views": [*self.clip["views"], *(self.beside if beside else [])]}
+    def whole(self) -> dict[str, Any]:
+        return {**self.clip, "views": [*self.clip["views"], *self.beside]}
 
 
 def explorer_page(explorer: "Explorer", megabytes: float, views: Kept = "spare") -> Page:
@@ -84,21 +84,22 @@ def explorer_page(explorer: "Explorer", megabytes: float, views: Kept = "spare")
     made: list[_Item] = []
     waiting = (_item(explorer, index) for index in _in_turn(explorer))
     while True:
-        clips, beside = _fitting(made, waiting, room, views)
-        if not clips:
+        chosen, whole = _fitting(made, waiting, room, views)
+        if not chosen:
             raise InputError(
                 f"Not one clip fits into {megabytes:g} MB beside the maps of {counted(count, 'clip')}; allow more."
             )
-        kept = {one.number: one.whole(n < beside) for n, one in enumerate(made[:clips])}
-        said = _words(clips, count) + (_words_beside(beside, clips, views) if made[0].beside else "")
+        kept = {one.number: one.clip for one in chosen} | {one.number: one.whole() for one in whole}
+        some = sum(bool(one.beside) for one in chosen)
+        said = _words(len(chosen), count) + (_words_beside(len(whole), some, views) if some else "")
         said += ". A point without its clip says so. No kernel and no network is needed."
         page = _written(explorer, kept, said)
         if len(page) <= most:
-            return Page(page, clips, beside)
+            return Page(page, len(chosen), len(whole))
         room -= len(page) - most  # for the words that say what fits
 
 
-def _fitting(made: list[_Item], waiting: Iterator[_Item], room: int, views: Kept) -> tuple[int, int]:
+def _fitting(made: list[_Item], waiting: Iterator[_Item], room: int, views: Kept) -> tuple[list[_Item], list[_Item]]:
     """(clips that fit, those of them that fit with what is played beside them); more are made as they are needed."""
 
     def size(one: _Item) -> int:
@@ -108,11 +109,11 @@ def _fitting(made: list[_Item], waiting: Iterator[_Item], room: int, views: Kept
     while left >= 0 and (one := next(waiting, None)):
         made.append(one)
         left -= size(one)
-    clips = _most(room, map(size, made))
-    chosen = [one for one in made[:clips] if one.beside]
-    if views != "spare":
-        return clips, len(chosen) if views == "always" else 0
-    return clips, _most(room - sum(map(size, made[:clips])), (one.more for one in chosen))
+    chosen = made[: _most(room, map(size, made))]
+    whole = [one for one in chosen if one.beside and views != "never"]
+    if views == "spare":
+        whole = whole[: _most(room - sum(map(size, chosen)), (one.more for one in whole))]
+    return chosen, whole
 
 
 def _most(room: int, sizes: Iterable[int]) -> int:
@@ -159,8 +160,9 @@ def _words(clips: int, count: int) -> str:
     return f"This page holds {held_all}"
 
 
-def _words_beside(beside: int, clips: int, views: Kept) -> str:
-    if beside == clips:
+def _words_beside(beside: int, some: int, views: Kept) -> str:
+    """Of so many clips that have views."""
+    if beside == some:
         return ", each beside its views"
     if beside:
         return f", {beside:,} of them beside their views: there was no room for those of the others"
