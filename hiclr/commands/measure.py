@@ -42,8 +42,9 @@ class Evaluate:
     """What to measure, separated by commas: linear, knn, linear-hiclr, linear-actclr, linear-mamp, linear-sgd,
     knn-projection, retrieval, few-shot, one-shot, calibration; or all of these, where what does not fit the set is a
     note. By name alone, for each takes long and says how long: robustness, finetune, semi (1, 5 and 10 % of the
-    labels, drawn as CMD does; semi-hiclr, semi-aimclr and semi-mamp draw and train as these do), transfer (--data is
-    another set, of any layout that has the encoder's joints)."""
+    labels, drawn as CMD does; semi-hiclr, semi-aimclr and semi-mamp draw as these do; from 10,000 training clips on
+    each trains as its paper does, too), transfer (--data is another set, of any layout that has the encoder's
+    joints)."""
     split: str | None = None
     """Which train and test part of the set, cross-subject say; its first protocol when left out."""
     encoder: str | None = None
