@@ -30,9 +30,9 @@ def tsne_maps(
     """A t-SNE map for each branch, in one frame: the same clip starts at the same place in all of them.
 
     Every map starts from the two first principal components of the first branch (of the first that has some, where an
-    encoder gives all clips the same features), and is turned (or mirrored, never
-    stretched) onto the first map at the end. Where a clip has moved between two maps is then more than chance, but
-    still only a picture: t-SNE itself may tear a group apart.
+    encoder gives all clips the same features), and is turned (or mirrored, never stretched) onto the first map at the
+    end. Where a clip has moved between two maps is then more than chance, but still only a picture: t-SNE itself may
+    tear a group apart.
 
     Args:
         features: name -> (N, D) of the same N clips in the same order, N at least 3; D may differ.

@@ -38,7 +38,7 @@ KEY = "key"
 """The slowly following encoder on clean clips, of methods that have one."""
 
 NUMBERS = ("purity", "NMI", "ARI", "alignment", "uniformity", "effective rank")
-"""What a row has, in this order, after the silhouettes; NMI and ARI only of classes that group the clips."""
+"""What a row has, in this order, after the silhouettes; purity, NMI and ARI only of classes that group the clips."""
 
 SEEDS_UNTRAINED = 3
 SEED_APART = ("seed", *CHANGE_NO_WEIGHT)

@@ -118,6 +118,7 @@ def _numbers(snapshots: Sequence[Snapshot], branch: str, y: NDArray[np.int64]) -
 
 
 def _number(x: NDArray[np.float32], clean: NDArray[np.float32], y: NDArray[np.int64]) -> tuple[float, ...]:
-    """In the order of `THROUGH`; a silhouette that is not defined (one class) is NaN."""
+    """In the order of `THROUGH`; NaN where a number is not defined: a silhouette of one class, purity of clips that are
+    each a class of their own."""
     of_class = silhouette(x, y) if 1 < len(np.unique(y)) < len(y) else np.nan
     return of_class, neighbour_purity(x, y), alignment(clean, x), uniformity(x), effective_rank(x)
