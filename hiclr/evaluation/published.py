@@ -324,10 +324,8 @@ def _reasons(result: Mapping[str, Any], config: Mapping[str, Any], benchmark: st
 
 
 def _of_data(result: Mapping[str, Any], benchmark: str) -> Iterator[str]:
-    count, classes = (
-        next(n for n, name in _CLASSES.items() if benchmark.startswith(f"{name}-")),
-        result["data"]["classes"],
-    )
+    classes = result["data"]["classes"]
+    count = next(number for number, name in _CLASSES.items() if benchmark.startswith(f"{name}-"))
     if classes != count:
         yield f"Classes: {classes} here and {count} published, another task: these values are not comparable."
     published = PUBLISHED_SPLITS.get(benchmark)
