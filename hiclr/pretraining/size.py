@@ -13,6 +13,7 @@ __all__ = ["check_batch", "check_network", "memory_here", "sizes", "unusual"]
 
 _NUMBER = 4  # bytes
 _UNUSUAL = 16_384
+_GROWN = 64  # an encoder has layers many times as wide as its channels, and several: of 256 stgcn's take 0.4 GiB
 _GIB = 2**30
 
 
@@ -28,7 +29,7 @@ def unusual(config: PretrainConfig) -> bool:
     """Whether the networks or the queue may be too large for a machine, so that weighing them is worth its second."""
     if ":" in config.encoder:
         return False  # somebody's own: there is no weighing it
-    widths = (config.channels, config.features, config.projection, config.expander)
+    widths = (_GROWN * config.channels, config.features, config.projection, config.expander)
     return max(widths) > _UNUSUAL or (config.queue_size or 0) > _UNUSUAL**2 // config.projection
 
 

@@ -7,7 +7,8 @@ import pytest
 from test_cli import inside, one_message
 from test_ranks import launch
 
-from hiclr.pretraining import check_trainable, describe
+from hiclr.errors import InputError
+from hiclr.pretraining import check_trainable, describe, size
 from hiclr.runs import load_run, open_run
 
 from . import LONG
@@ -66,6 +67,13 @@ def test_sizes_that_no_memory_holds_are_refused_before_the_folder_is_made(
 def test_wide_networks_that_have_room_are_not_refused():
     for wide in (replace(CONFIG, projection=20_000), replace(CONFIG, encoder="stgcn", projection=20_000)):
         check_trainable(wide, clips())
+
+
+def test_channels_are_weighed_before_they_are_made(monkeypatch: pytest.MonkeyPatch):
+    """They are far fewer than the numbers that the widest layers have."""
+    monkeypatch.setattr(size, "memory_here", lambda: 2**28)
+    with pytest.raises(InputError, match="channels 300"):
+        check_trainable(replace(CONFIG, encoder="stgcn", channels=300), clips())
 
 
 def test_what_changes_no_weight_may_differ(data: Path, trained: Path):
