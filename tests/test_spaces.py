@@ -32,7 +32,7 @@ from hiclr.evaluation import (
     teach,
 )
 from hiclr.evaluation.geometry import kept_share
-from hiclr.evaluation.keeping import encoder_digest
+from hiclr.evaluation.keeping import keep, measured_on
 from hiclr.evaluation.knn import nearest_besides
 from hiclr.evaluation.supervised import Supervised
 from hiclr.features import Features, features, random_encoder, weights_digest
@@ -105,7 +105,7 @@ def pictured(monkeypatch: pytest.MonkeyPatch, **more: Any) -> SkeletonSet:
 
 
 def a_run(folder: Path, epoch: int = 7, model: Any = None) -> Any:
-    return SimpleNamespace(path=folder, config={"seed": 0}, latest=lambda: ({"model": model}, epoch))
+    return SimpleNamespace(path=folder, config={"seed": 0}, latest=lambda: ({"model": model or {}}, epoch))
 
 
 def test_without_an_evaluation_neighbours_predict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -126,24 +126,36 @@ def test_what_an_evaluation_kept_comes_first_while_it_is_of_this_encoder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     clips = pictured(monkeypatch, test=np.array([0, 0, 0, 1, 1], bool))
-    some = clips.split()[1]
-    of = f'[7, 0, "{clips.fingerprint}", "test", {{}}]'
+    some, of = clips.split()[1], measured_on(a_run(tmp_path), clips)
+
+    def kept(classes: dict[str, Any], sure: dict[str, Any], of: dict[str, Any], folder: Path = tmp_path) -> None:
+        folder.mkdir(exist_ok=True)
+        (folder / "results.json").write_text(json.dumps(of))
+        values = json.dumps(list(of.values()))
+        Predictions(("e", "d"), np.array([0, 1]), None, classes, values, sure).save(folder / "predictions.npz")
+
     classes, sure = {"linear/top1": np.array([0, 1])}, {"linear/top1": np.array([0.75, 0.5])}
-    Predictions(("e", "d"), np.array([0, 1]), None, classes, of, sure).save(tmp_path / "predictions.npz")
+    kept(classes, sure, of)
     found = guess(a_run(tmp_path), clips, some)
     assert found.said == "predicted by the linear probe of the last evaluation (epoch 7)"
     assert (found.classes.tolist(), np.asarray(found.confidence).tolist()) == ([1, 0], [0.5, 0.75])
     assert "nearest" in guess(a_run(tmp_path, epoch=8), clips, some).said
+    assert "nearest" in guess(a_run(tmp_path, model={"encoder.a": torch.ones(1)}), clips, some).said
     assert "nearest" in guess(a_run(tmp_path), clips, clips.subset([0, 3])).said  # a clip that was not evaluated
-    Predictions(("e", "d"), np.array([0, 1]), None, classes, of).save(tmp_path / "predictions.npz")  # as before
+    older = {key: value for key, value in of.items() if key not in ("weights", "parts")}
+    kept(classes, {}, older)  # as an older version left it
     assert guess(a_run(tmp_path), clips, some).confidence is None
-    model = {"encoder.a": torch.ones(1), "head.a": torch.zeros(1)}
-    for weights, said in ((encoder_digest(model), "last evaluation"), ("others", "nearest")):
-        whose = json.dumps([*json.loads(of), weights, "parts"])
-        Predictions(("e", "d"), np.array([0, 1]), None, classes, whose).save(tmp_path / "predictions.npz")
-        assert said in guess(a_run(tmp_path, model=model), clips, some).said
-    Predictions(("e", "d"), np.array([0, 1]), None, {}, of).save(tmp_path / "predictions.npz")
+    kept({}, {}, of)
     assert "nearest" in guess(a_run(tmp_path), clips, some).said
+    kept(classes, sure, of)
+    other = measured_on(a_run(tmp_path), clips.subset([0, 1, 3, 4]))
+    keep(
+        tmp_path / "results.json",
+        other,
+        Predictions((), np.array([]), None, {}, json.dumps(list(other.values()))),
+        print,
+    )
+    assert "last evaluation" in guess(a_run(tmp_path), clips, some).said  # put aside by one on other clips
 
 
 # --- every space of a run ---------------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """What is predicted for the clips of a map, and how sure that is: from the last evaluation, or from neighbours."""
 
-import json
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,9 +10,8 @@ from hiclr.datasets.base import Ids
 from hiclr.datasets.sampling import stratified_sample
 from hiclr.datasets.wording import counted
 from hiclr.errors import InputError
-from hiclr.evaluation.keeping import encoder_digest, predictions_path
+from hiclr.evaluation.keeping import earlier, measured_on, results_path
 from hiclr.evaluation.knn import knn_votes
-from hiclr.evaluation.predictions import load_predictions
 from hiclr.features import CLEAN, features
 from hiclr.runs import Run
 
@@ -60,22 +58,16 @@ def guess(run: Run, clips: SkeletonSet, some: SkeletonSet, device: str = "auto")
 
 def _kept(run: Run, clips: SkeletonSet, some: SkeletonSet) -> Guesses | None:
     """What `evaluate` kept, where it is of the newest checkpoint and of all these clips."""
-    latest = run.latest()
-    if latest is None:
-        return None
     try:
-        kept = load_predictions(predictions_path(run, clips))
-        epoch, seed, fingerprint, _, _, *later = json.loads(kept.of)
-    except (InputError, ValueError, TypeError):
+        known, kept = earlier(results_path(run, clips), measured_on(run, clips))
+    except InputError:  # no test part
         return None
-    place = {name: i for i, name in enumerate(kept.names)}
-    own = [epoch, seed] == [latest[1], int(run.config.get("seed", 0))]
-    own = own and (not later or later[0] == encoder_digest(latest[0]["model"]))  # older ones do not say their weights
-    if not own or MEASURE not in kept.classes or not set(some.names) <= set(place) or fingerprint != clips.fingerprint:
+    place = {} if kept is None else {name: i for i, name in enumerate(kept.names)}
+    if kept is None or MEASURE not in kept.classes or not set(some.names) <= set(place):
         return None
     rows = np.array([place[name] for name in some.names])
     sure = kept.confidence.get(MEASURE)
-    said = f"predicted by the linear probe of the last evaluation (epoch {epoch})"
+    said = f"predicted by the linear probe of the last evaluation (epoch {known['epoch']})"
     return Guesses(kept.classes[MEASURE][rows], None if sure is None else sure[rows], said)
 
 

@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from hiclr.datasets import SkeletonSet
+from hiclr.datasets.base import Ids
 from hiclr.errors import InputError
 from hiclr.evaluation.longer import LONGER, TRANSFER
 from hiclr.evaluation.notes import BELOW
@@ -20,8 +19,8 @@ from hiclr.runs import Run, write_json
 __all__ = [
     "OTHER_SETS",
     "earlier",
-    "encoder_digest",
     "keep",
+    "measured_on",
     "predictions_beside",
     "predictions_of",
     "predictions_path",
@@ -64,9 +63,31 @@ def _same(earlier: Any, result: Mapping[str, Any]) -> bool:
     return isinstance(earlier, list) and len(earlier) >= _ALWAYS and earlier == wanted[: len(earlier)]
 
 
-def encoder_digest(model: Mapping[str, Tensor]) -> str:
-    """SHA-256 of the encoder among the entries of a checkpoint's model."""
-    return state_digest({name: value for name, value in model.items() if name.startswith("encoder.")})
+def measured_on(run: Run, clips: SkeletonSet, split: str | None = None) -> dict[str, Any]:
+    """What makes two measurements one: which encoder, and which clips in either part, as results say it.
+
+    Raises:
+        InputError: no test part, or nothing trained yet.
+    """
+    train, test = clips.split_indices(split)
+    latest = run.latest()
+    if latest is None:
+        raise InputError(f"{run.path} holds no checkpoint yet; pretrain first.")
+    encoder = {name: value for name, value in latest[0]["model"].items() if name.startswith("encoder.")}
+    return {
+        "epoch": latest[1],
+        "seed": int(run.config.get("seed", 0)),
+        "fingerprint": clips.fingerprint,
+        "protocol": clips.protocol if split is None else split,
+        "data": {"train": len(train), "test": len(test), "classes": clips.num_classes},
+        "weights": state_digest(encoder),
+        "parts": _digest(clips, train, test),
+    }
+
+
+def _digest(clips: SkeletonSet, *parts: Ids) -> str:
+    """SHA-256 of the names of the clips of each part: which they are is not in the fingerprint of a set."""
+    return hashlib.sha256(json.dumps([[clips.names[i] for i in part] for part in parts]).encode()).hexdigest()
 
 
 def with_earlier(result: dict[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,7 +120,7 @@ def earlier(path: Path, result: Mapping[str, Any]) -> tuple[dict[str, Any], Pred
 
     Args:
         path: where results lie, see `results_path`; those that `keep` has put aside are found too.
-        result: what `evaluate` found.
+        result: what `evaluate` found, or what `measured_on` gives.
     """
     for file in (path, *_put_aside(path, result)):
         try:

@@ -1,7 +1,5 @@
 """One evaluation of a run: every protocol, its floors, and what the numbers are of."""
 
-import hashlib
-import json
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -17,8 +15,8 @@ from hiclr.errors import InputError
 from hiclr.evaluation.floors import RAW, UNTRAINED, chance, random_features, raw_nearest
 from hiclr.evaluation.keeping import (
     earlier,
-    encoder_digest,
     keep,
+    measured_on,
     predictions_of,
     results_path,
     with_earlier,
@@ -93,7 +91,6 @@ def evaluate(
     latest = run.latest()
     if latest is None:
         raise InputError(f"{run.path} holds no checkpoint yet; pretrain first.")
-    seed = int(run.config.get("seed", 0))
     notes = reading_notes(run, clips, train, latest[1])
 
     def part(x: NDArray[np.float32], **more: Any) -> Part:
@@ -111,18 +108,12 @@ def evaluate(
     baseline, floors_s = _floors(run, clips, train, test, [name for name in names if name in found], device)
     outcomes = found | {"baseline": Outcome(baseline)}
     result = {
+        **measured_on(run, clips, split),
         "run": run.path.resolve().name,
-        "epoch": latest[1],
         "epochs": run.config.get("epochs"),
-        "seed": seed,
         "stream": run.config.get("stream"),
         "source": clips.source,
-        "fingerprint": clips.fingerprint,
         "synthetic": clips.synthetic,
-        "protocol": clips.protocol if split is None else split,
-        "data": {"train": len(train), "test": len(test), "classes": clips.num_classes},
-        "weights": encoder_digest(latest[0]["model"]),
-        "parts": _digest(clips, train, test),
         **{name: percents({**one.shares, **one.figures}) | dict(one.more) for name, one in found.items()},
         "baseline": percents(baseline),
         "chance": percents(chance(clips.y[train], clips.y[test], clips.num_classes)),
@@ -229,11 +220,6 @@ def _floors(
         untrained, _ = measure(_part(random_features(run, clips, device), clips, train, test), asked, [])
         floors |= {floor: untrained[protocol].shares[key] for floor, (protocol, key) in like.items()}
     return floors, round(time.perf_counter() - start, 3)
-
-
-def _digest(clips: SkeletonSet, *parts: Ids) -> str:
-    """SHA-256 of the names of the clips of each part: which they are is not in the fingerprint of a set."""
-    return hashlib.sha256(json.dumps([[clips.names[i] for i in part] for part in parts]).encode()).hexdigest()
 
 
 def named_protocols(protocols: Sequence[str]) -> tuple[str, ...]:
