@@ -151,6 +151,22 @@ def test_what_does_not_fit_is_said(run: Run):
         through_training(three((True,)), labelled(), ["edges"])
 
 
+def test_a_number_that_is_not_defined_is_a_dash():
+    widgets = pytest.importorskip("hiclr.widgets")
+    clips = labelled()
+    alone = SkeletonSet.from_arrays(
+        clips.clips(slice(None)),
+        np.arange(24),
+        layout=clips.layout,
+        names=clips.names,
+        classes=list("abcdefghijklmnopqrstuvwx"),
+    )
+    numbers = widgets.ThroughTraining(through_training(three((False, True)), alone)).scatter.numbers
+    place = numbers["columns"].index("purity")
+    assert {row[place] for epoch in numbers["values"] for row in epoch} == {"—"}
+    assert "nan" not in str(numbers["values"])
+
+
 def test_the_slider_moves_points_and_numbers_and_keeps_what_is_picked():
     widgets = pytest.importorskip("hiclr.widgets")
     found = through_training(three((False, True, True)), labelled())

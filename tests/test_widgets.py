@@ -1237,6 +1237,9 @@ def test_a_page_is_never_larger_than_asked_and_holds_what_fits(tmp_path: Path):
     assert re.findall(r'"(\d)": {"place"', few.html.decode())[:2] == ["4", "5"]  # the picked one, and what is listed
     saved = shown.save(tmp_path / "page.html", len(every.html) / 1e6)
     assert saved.read_bytes() == every.html
+    for none in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(InputError, match="a number above 0"):
+            shown.save(tmp_path / "none.html", none)
     with pytest.raises(InputError, match="Not one clip fits"):
         shown.save(tmp_path / "none.html", 0.001)
     with pytest.raises(InputError, match="spare, always, never"):

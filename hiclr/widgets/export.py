@@ -1,6 +1,7 @@
 """The explorer as one page with clips inside: as many as fit under a size, said where it is not all of them."""
 
 import base64
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, takewhile
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
@@ -75,10 +76,12 @@ def explorer_page(explorer: "Explorer", megabytes: float, views: Kept = "spare")
         views: what of that which is played beside a clip is kept.
 
     Raises:
-        InputError: another word for the views, or not one clip fits.
+        InputError: another word for the views, a size that is none, or not one clip fits.
     """
     if views not in get_args(Kept):
         raise InputError(f"views must be one of {', '.join(get_args(Kept))}; it is {views!r}.")
+    if not 0 < megabytes < math.inf:
+        raise InputError(f"megabytes must be a number above 0; it is {megabytes}.")
     most, count = int(1e6 * megabytes), len(explorer.labels)
     room = most - len(_written(explorer, {}, ""))
     made: list[_Item] = []

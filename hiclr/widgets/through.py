@@ -1,5 +1,6 @@
 """The explorer with a slider over the epochs of training."""
 
+import math
 from typing import Any, ClassVar
 
 import traitlets
@@ -115,5 +116,9 @@ def _numbers(through: Through) -> dict[str, Any]:
     """Of every branch, at each epoch that has a map, as they are shown."""
     at = [through.measured.index(epoch) for epoch in through.epochs]
     branches = through.numbers.values()
-    values = [[[f"{found[name][k]:.3f}".replace("-", "−") for name in THROUGH] for found in branches] for k in at]
+    values = [[[_shown(found[name][k]) for name in THROUGH] for found in branches] for k in at]
     return {"columns": list(THROUGH), "branches": [label(name, 20) for name in through.numbers], "values": values}
+
+
+def _shown(value: float) -> str:
+    return f"{value:.3f}".replace("-", "−") if math.isfinite(value) else "—"
