@@ -17,12 +17,13 @@ from hiclr.__main__ import main
 from hiclr.commands import report
 from hiclr.datasets import SkeletonSet, save_set
 from hiclr.errors import InputError
-from hiclr.evaluation import Predictions, evaluate
+from hiclr.evaluation import LONGER, PROTOCOLS, Predictions, evaluate
 from hiclr.evaluation.names import figure_name
 from hiclr.evaluation.published import expected
 from hiclr.figures import evaluation as drawn
 from hiclr.pretraining import PRESETS, prepare_run, pretrain
 from hiclr.reporting import Evaluated, confused_table, latex, load_evaluated, markdown, page, tables
+from hiclr.reporting.tables import SECTIONS
 from hiclr.runs import Run, load_run
 from hiclr.skeleton import NTU_25
 from hiclr.widgets import Confusions
@@ -90,7 +91,7 @@ def test_no_name_is_markup(whole: str):
 def test_the_tables_hold_the_results_floors_and_what_they_are_of(evaluated: list[Evaluated]):
     made = {table.title.split(":")[0].split(",")[0]: table for table in tables(evaluated)}
     first, second = (one.result for one in evaluated)
-    rows = {row[0]: row[1:] for row in made["Results in %"].rows}
+    rows = {row[0]: row[1:] for row in made["Probes and neighbours on frozen features"].rows}
     assert [cell.split()[0] for cell in rows["linear, top-1"]] == [
         f"{r['linear']['top1']:.2f}" for r in (first, second)
     ]
@@ -107,6 +108,27 @@ def test_the_tables_hold_the_results_floors_and_what_they_are_of(evaluated: list
     assert spread["linear, top-1"] == f"{np.mean(both):.2f} ± {np.std(both, ddof=1):.2f}"
     (test,) = made["Paired test of the linear probe"].rows
     assert float(test[1]) == pytest.approx(both[1] - both[0], abs=0.01)
+
+
+_BEGINNINGS = tuple(name for _, names in SECTIONS for name in names)
+
+
+def test_figures_stand_by_kind_with_the_floors_after_the_first(evaluated: list[Evaluated]):
+    row = evaluated[0].result["rows"][0]
+    kinds = ("linear-mamp", "retrieval", "one-shot", "semi-hiclr", "finetune", "transfer", "calibration", "robustness")
+    more = [{**row, "protocol": kind, "measure": "drop noise" if kind == "robustness" else "top1"} for kind in kinds]
+    found = {**evaluated[0].result, "rows": [*evaluated[0].result["rows"], *more], "fingerprint": "another"}
+    one = replace(evaluated[0], result=found)
+    titles = [table.title.split(",")[0].split(":")[0] for table in tables([one])]
+    assert titles[:7] == [
+        "What the numbers are of", "Probes and neighbours on frozen features", "Floors in %",
+        "Retrieval and few examples", "Trained on with labels", "Calibration", "Robustness",
+    ]  # fmt: skip
+    shown = [r[0] for table in tables([one]) if "whole subjects" not in table.title for r in table.rows]
+    assert all(shown.count(figure_name(each["protocol"], each["measure"])) == 1 for each in more)  # none is left out
+    assert set(PROTOCOLS) | set(LONGER) == {name for name in (*PROTOCOLS, *LONGER) if name.startswith(_BEGINNINGS)}
+    assert "not to be compared" in tables([evaluated[1], one])[0].title
+    assert "not to be compared" not in tables(evaluated)[0].title
 
 
 def test_nothing_that_is_cut_looks_whole(evaluated: list[Evaluated]):

@@ -8,6 +8,7 @@ import numpy as np
 
 from hiclr.errors import InputError
 from hiclr.evaluation import compare, confusion_counts, most_confused, over_seeds
+from hiclr.evaluation.floors import RAW, UNTRAINED
 from hiclr.evaluation.names import figure_name
 from hiclr.evaluation.protocols import TOP
 from hiclr.reporting.results import Evaluated
@@ -16,6 +17,15 @@ from hiclr.workbook import Table
 __all__ = ["confused_table", "expected_table", "figures_table", "floors_table", "remarks", "subjects_table", "tables"]
 
 _TESTED = "linear/top1"
+_OVER_CLIPS = ", with the 95 % interval over test clips"
+SECTIONS = (
+    (f"Probes and neighbours on frozen features, in %{_OVER_CLIPS}", ("linear", "knn")),
+    (f"Retrieval and few examples, in %{_OVER_CLIPS} (few-shot: over episodes)", ("retrieval", "few-shot", "one-shot")),
+    (f"Trained on with labels, in %{_OVER_CLIPS} where that is one training", ("finetune", "semi", "transfer")),
+    ("Calibration: the expected error of the confidence in %, less is better", ("calibration",)),
+    ("Robustness: clean clips in %, and the points that damage costs in the mean", ("robustness",)),
+)
+"""Of the figures: title, and how the names of the protocols begin that stand there."""
 _KEYS = {
     **{key: key for key in ("stream", "seed")}, "epoch": "epoch of the weights", "epochs": "epochs of the run",
     "source": "source", "protocol": "train and test part", "synthetic": "synthetic", "fingerprint": "fingerprint",
@@ -32,9 +42,11 @@ def tables(evaluated: Sequence[Evaluated]) -> list[Table]:
         evaluated: one or more; they need not be of the same clips, and what compares them is left out where they are
             not.
     """
-    every = (what_table, figures_table, subjects_table, floors_table, _seeds, _tests)
-    made = [*(table(evaluated) for table in every), *(expected_table(one) for one in evaluated)]
-    return [table for table in made if table is not None and table.rows]
+    first, *others = (_section(evaluated, *section) for section in SECTIONS)
+    made = [what_table(evaluated), first, floors_table(evaluated), *others, subjects_table(evaluated)]
+    made += [table for table in (_seeds(evaluated), _tests(evaluated)) if table is not None]
+    made += [table for table in map(expected_table, evaluated) if table is not None]
+    return [table for table in made if table.rows]
 
 
 def _names(evaluated: Sequence[Evaluated]) -> list[str]:
@@ -51,7 +63,9 @@ def what_table(evaluated: Sequence[Evaluated]) -> Table:
     rows += [[f"{part} clips", *(f"{one.result['data'][part]:,}" for one in evaluated)] for part in ("train", "test")]
     rows += [["classes", *(str(one.result["data"]["classes"]) for one in evaluated)]]
     rows += [["commit", *(_word(one.result["environment"].get("commit")) for one in evaluated)]]
-    return Table("What the numbers are of", ["", *_names(evaluated)], rows)
+    unlike = len({(one.result["fingerprint"], str(one.result.get("parts"))) for one in evaluated}) > 1
+    warning = ": columns of other clips are not to be compared" if unlike else ""
+    return Table(f"What the numbers are of{warning}", ["", *_names(evaluated)], rows)
 
 
 def _word(value: Any) -> str:
@@ -75,6 +89,11 @@ def _row(one: Evaluated, key: tuple[str, str]) -> dict[str, Any] | None:
 
 def figures_table(evaluated: Sequence[Evaluated], only: str | None = None) -> Table:
     """Every figure with its interval; of one protocol alone where that is named."""
+    return _section(evaluated, f"Results in %{_OVER_CLIPS}", () if only is None else (only,))
+
+
+def _section(evaluated: Sequence[Evaluated], title: str, protocols: tuple[str, ...]) -> Table:
+    """The figures of protocols whose names begin like one of these; of all where there are none."""
 
     def cell(row: dict[str, Any] | None) -> str:
         if row is None:
@@ -83,9 +102,9 @@ def figures_table(evaluated: Sequence[Evaluated], only: str | None = None) -> Ta
             "" if row["interval"] is None else " ({:.1f} to {:.1f})".format(*row["interval"])
         )
 
-    rows = [[figure_name(*key), *(cell(_row(one, key)) for one in evaluated)] for key in _measured(evaluated)
-            if only in (None, key[0])]  # fmt: skip
-    return Table("Results in %, with the 95 % interval over test clips", ["", *_names(evaluated)], rows)
+    keys = [key for key in _measured(evaluated) if key[0].startswith(protocols or "")]
+    rows = [[figure_name(*key), *(cell(_row(one, key)) for one in evaluated)] for key in keys]
+    return Table(title, ["", *_names(evaluated)], rows)
 
 
 def subjects_table(evaluated: Sequence[Evaluated]) -> Table:
@@ -96,12 +115,13 @@ def subjects_table(evaluated: Sequence[Evaluated]) -> Table:
         bounds = [None if row is None else row["over_subjects"] for row in found]
         if any(bounds):
             rows.append([figure_name(*key), *("-" if b is None else f"{b[0]:.1f} to {b[1]:.1f}" for b in bounds)])
-    return Table("The same, 95 % interval over whole subjects", ["", *_names(evaluated)], rows)
+    return Table("95 % interval over whole subjects, in %", ["", *_names(evaluated)], rows)
 
 
 def floors_table(evaluated: Sequence[Evaluated]) -> Table:
     """Raw distances, the untrained encoder and chance."""
-    names = {name: None for one in evaluated for name in one.result["baseline"]}
+    known = {name for one in evaluated for name in one.result["baseline"]}
+    names = [name for name in (RAW, *UNTRAINED) if name in known]
     rows = [
         [figure_name("baseline", name), *(_number(one.result["baseline"].get(name)) for one in evaluated)]
         for name in names
