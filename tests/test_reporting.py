@@ -131,6 +131,17 @@ def test_figures_stand_by_kind_with_the_floors_after_the_first(evaluated: list[E
     assert "not to be compared" not in tables(evaluated)[0].title
 
 
+def test_a_page_says_first_what_must_be_known(evaluated: list[Evaluated]):
+    found = {**evaluated[0].result, "notes": ["It is not above its floors."]}
+    whole = page([replace(evaluated[0], result=found)])
+    assert whole.index("It is not above its floors.") < whole.index("What the numbers are of")
+    spread = next(table for table in tables(evaluated) if "whole subjects" in table.title)
+    people = len(found["statistics"]["linear"]["top1"]["per_subject"])
+    assert spread.title.endswith(
+        f"Drawn from {people} people such an interval is too narrow: take the wider of the two."
+    )
+
+
 def test_nothing_that_is_cut_looks_whole(evaluated: list[Evaluated]):
     commit = "0123456789abcdef0123456789abcdef01234567"
     found = {**evaluated[0].result, "environment": {"commit": f"{commit}-dirty"}, "source": "s" * 41}

@@ -1757,7 +1757,7 @@ def test_a_click_on_a_cell_lists_its_clips_and_plays_one(mount: Any):
     listed.locator("button", has_text="y").click()
     wait_for(page, picked=3)  # of those that are wrong; clip 4 of all
     shown.scatter.set_state({"picked": page.evaluate("model.state.picked")})
-    assert shown.player.titles == ["y: taken for c · a"]
+    assert shown.player.titles == ["y · a, taken for c"]
     assert np.array_equal(shown.player.clips[0], some_clips().x[4])
     before = checksum(page)
     page.locator(".sk-legend .sk-class", has_text=MARKUP).click()  # this class alone
@@ -1777,7 +1777,7 @@ def test_a_saved_confusion_matrix_plays_from_a_file(browser: Any, tmp_path: Path
     errors, requests = strangers(page)
     page.goto(target.as_uri())
     page.locator(".sk-cell button", has_text="w").click()
-    until(page, "document.querySelector('.sk-player').ariaLabel.includes('w: taken for c · a')")
+    until(page, "document.querySelector('.sk-player').ariaLabel.includes('w · a, taken for c')")
     page.close()
     assert errors == []
     assert requests == [target.as_uri()]

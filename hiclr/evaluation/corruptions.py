@@ -282,7 +282,7 @@ def _droppings() -> dict[str, Corruption]:
 CORRUPTIONS: Mapping[str, Corruption] = {
     "parts": Corruption("part of the body hidden", "input", (1, 2, 3, 4, 5), "", _hide_part, drawn=False, kinds=PARTS),
     "frames": Corruption(
-        "frames hidden in the middle", "input", (10, 20, 30, 40, 50), "of 100 frames", _hide_frames, drawn=False
+        "frames hidden in the middle", "input", (10, 20, 30, 40, 50), "% of the frames", _hide_frames, drawn=False
     ),
     "noise": Corruption("noise on every joint", "sensor", (0.01, 0.02, 0.05, 0.1), "m", _tremble),
     **_droppings(),

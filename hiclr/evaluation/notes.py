@@ -9,6 +9,7 @@ from hiclr.datasets import SkeletonSet
 from hiclr.datasets.base import Ids
 from hiclr.evaluation.floors import RAW, UNTRAINED
 from hiclr.evaluation.names import figure_name
+from hiclr.evaluation.statistics import ENOUGH_GROUPS
 from hiclr.runs import Run
 
 __all__ = ["BELOW", "OTHER_CLIPS", "below_floors", "reading_notes"]
@@ -73,3 +74,12 @@ def below_floors(result: Mapping[str, Any]) -> list[str]:
         f"{BELOW} what can be had without it: {'; '.join(found)}. More epochs are the first thing to try; if its "
         "curves have long been level, look at the augmentations and the layout (notebooks 02 and 03)."
     ]
+
+
+def few_people(result: Mapping[str, Any]) -> str:
+    """A sentence on intervals over subjects that are too few; empty where they are enough, or not known."""
+    parts = [part for protocol in result.get("statistics", {}).values() for part in protocol.values()]
+    count = max((len(part["per_subject"]) for part in parts), default=0)
+    if not 0 < count < ENOUGH_GROUPS:
+        return ""
+    return f"Drawn from {count} people such an interval is too narrow: take the wider of the two."

@@ -5,9 +5,9 @@ from typing import Any
 
 from hiclr.evaluation.floors import RAW, UNTRAINED
 from hiclr.evaluation.names import RANDOM_ENCODER, RAW_DISTANCES, figure_name
+from hiclr.evaluation.notes import few_people
 from hiclr.evaluation.protocols import TOP
 from hiclr.evaluation.rows import interval
-from hiclr.evaluation.statistics import ENOUGH_GROUPS
 
 __all__ = ["table"]
 
@@ -73,18 +73,11 @@ def _further(result: Mapping[str, Any]) -> list[str]:
     names = [figure_name(row["protocol"], row["measure"]) for row in rows]
     width = max([34, *map(len, names)])
     lines = [f"{name:<{width}}{_values(row, result)}" for name, row in zip(names, rows, strict=True)]
-    people = [f"{name} {bounds[0]:.1f} to {bounds[1]:.1f}" for name, bounds, _ in _over_subjects(result)]
+    people = [f"{name} {bounds[0]:.1f} to {bounds[1]:.1f}" for name, bounds in _over_subjects(result)]
     lines = ["", *lines] if lines else []
     if people:
-        lines += ["", f"Over whole subjects, not clips: {', '.join(people)}.{_few_people(result)}"]
+        lines += ["", f"Over whole subjects, not clips: {', '.join(people)}. {few_people(result)}"]
     return lines
-
-
-def _few_people(result: Mapping[str, Any]) -> str:
-    count = max(people for _, _, people in _over_subjects(result))
-    if count >= ENOUGH_GROUPS:
-        return ""
-    return f" Drawn from {count} people such an interval is too narrow: take the wider of the two."
 
 
 def _values(row: Mapping[str, Any], result: Mapping[str, Any]) -> str:
@@ -96,12 +89,11 @@ def _values(row: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     return f"{row['value']:>9.2f}{bounds}{peeked}"
 
 
-def _over_subjects(result: Mapping[str, Any]) -> Iterator[tuple[str, list[float], int]]:
-    """What, its interval, and of how many people."""
+def _over_subjects(result: Mapping[str, Any]) -> Iterator[tuple[str, list[float]]]:
     for name, (protocol, key) in _COLUMNS.items():
         found = result.get("statistics", {}).get(protocol, {}).get(key, {})
         if found.get("over_subjects") is not None:
-            yield name, found["over_subjects"], len(found["per_subject"])
+            yield name, found["over_subjects"]
 
 
 def _title(result: Mapping[str, Any]) -> str:

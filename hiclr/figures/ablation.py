@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.lines import Line2D
 
 from hiclr.ablation import MEASURE_NAMES
@@ -18,7 +19,7 @@ _OF_SEEDS = tuple(marker for marker in MARKERS if marker != _OF_MEANS)
 
 @styled
 def variants(summary: Mapping[str, Any], measure: str = "linear", title: str | None = None) -> Figure:
-    """Accuracy of each variant on the left, its difference to the reference on the right; the largest effect on top.
+    """Accuracy of each variant on the left, its difference to the reference on the right; the highest mean on top.
 
     A dot is a run, in the colour and shape of its seed; a line joins the runs of a seed. The diamond is the mean, the
     bar its 95 % interval over seeds. Where the bar on the right keeps clear of the zero line, and the table's test
@@ -43,7 +44,7 @@ def variants(summary: Mapping[str, Any], measure: str = "linear", title: str | N
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.15, 1))
     seeds = [str(seed) for seed in summary["seeds"]]
     _dots(left, [entry["values"] for entry in entries], seeds)
-    _means(left, entries)
+    _means(left, entries, (0, 100))
     values: dict[str, Mapping[str, float]] = {entry["variant"]: entry["values"] for entry in entries}
     reference = values.get(summary["reference"], {})
     differences = [{} if entry["difference"] is None else _differences(entry["values"], reference) for entry in entries]
@@ -84,12 +85,14 @@ def _dots(axes: Any, rows: Sequence[Mapping[str, float]], seeds: Sequence[str], 
         axes.plot(x, y, ls="", marker=_marker(number), color=pale(colour, 0.75), ms=4.8, mec="white", mew=0.5, zorder=2)
 
 
-def _means(axes: Any, entries: Sequence[Mapping[str, Any] | None]) -> None:
+def _means(axes: Any, entries: Sequence[Mapping[str, Any] | None], within: tuple[float, float] | None = None) -> None:
+    """Means with their intervals, these no further than an accuracy can go."""
     for y, entry in enumerate(entries):
         if entry is None or entry["mean"] is None:
             continue
         if entry["low"] is not None:
-            axes.plot([entry["low"], entry["high"]], [y, y], color=INK, lw=1.6, solid_capstyle="butt", zorder=3)
+            ends = np.clip((entry["low"], entry["high"]), *(within or (-np.inf, np.inf)))
+            axes.plot(ends, [y, y], color=INK, lw=1.6, solid_capstyle="butt", zorder=3)
         axes.plot(entry["mean"], y, marker=_OF_MEANS, color=INK, ms=6, mec="white", mew=0.9, zorder=4)
 
 

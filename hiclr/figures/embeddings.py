@@ -273,7 +273,7 @@ def class_entries(y: NDArray[np.int64], classes: Sequence[str]) -> tuple[list[Li
     """(entries of the legend, its columns, its height in inches)."""
     present = np.unique(y)
     named = present[:_NAMED]
-    words = [label(classes[c], 20) for c in named]
+    words = [label(classes[c], 24) for c in named]
     handles = [_dot(int(c), word) for c, word in zip(named, words, strict=True)]
     if len(present) > _NAMED:
         handles.append(Line2D([], [], ls="none", label=f"… and {len(present) - _NAMED} more"))

@@ -311,5 +311,5 @@ def _chance_line(figure: Figure, axes: Any, results: Mapping[str, Any], bars: li
         return
     for y, *_ in bars:
         axes.plot([chance, chance], [y - 0.5, y + 0.5], color=INK, lw=1.2, ls=(0, (3, 2)), zorder=3)
-    line = Line2D([], [], color=INK, lw=1.2, ls=(0, (3, 2)), label=f"chance, {chance:.1f} %")
+    line = Line2D([], [], color=INK, lw=1.2, ls=(0, (3, 2)), label=f"chance, {chance:.3g} %")
     figure.legend(handles=[line], loc="outside lower right", labelcolor=QUIET)

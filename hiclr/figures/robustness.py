@@ -108,6 +108,6 @@ def _key(results: Mapping[str, Mapping[str, Any]], chance: float) -> list[Line2D
     ]
     return [
         *lines,
-        Line2D([], [], color=QUIET, lw=1, ls=":", label=f"chance, {chance:.1f} %"),
+        Line2D([], [], color=QUIET, lw=1, ls=":", label=f"chance, {chance:.3g} %"),
         Line2D([], [], lw=0, label="numbers: mean change over severities, in points"),
     ]

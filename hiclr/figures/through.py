@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from hiclr.evaluation import Through
@@ -13,6 +12,7 @@ from hiclr.figures.style import PALETTE, WIDTH, Figure, label, new_figure, style
 __all__ = ["through_training"]
 
 _MAPS = 4  # of a branch
+_TICKS = 6  # of epochs that were measured
 _CURVES = ("purity", "silhouette by class", "effective rank")
 
 
@@ -52,6 +52,7 @@ def _curve(axes: Any, name: str, epochs: tuple[int, ...], values: dict[str, NDAr
     for index, (branch, each) in enumerate(values.items()):
         axes.plot(epochs, each, color=PALETTE[index % len(PALETTE)], marker="o", ms=3, label=label(branch, 20))
     axes.set_title(name, fontsize=9.5)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    at = np.unique(np.linspace(0, len(epochs) - 1, min(len(epochs), _TICKS)).round().astype(int))
+    axes.set_xticks([epochs[i] for i in at])
     axes.set_xlabel("epoch")
     axes.grid(axis="y")

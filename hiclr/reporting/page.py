@@ -41,11 +41,13 @@ def page(evaluated: Sequence[Evaluated], title: str = "Evaluation") -> str:
         ImportError: matplotlib is not installed.
     """
     parts = [f"<h1>{html.escape(title)}</h1>", f"<p>{html.escape(_lead(evaluated))}</p>"]
+    several = len(evaluated) > 1
+    for one in evaluated:  # before any number
+        parts += [_list(f"{said}: {one.result['run']}" if several else said, lines) for said, lines in remarks(one)]
     parts += [table._repr_html_() for table in tables(evaluated)]
     for one in evaluated:
         result = one.result
         parts.append(f"<h2>{html.escape(str(result['run']))}, {html.escape(str(result['protocol']))}</h2>")
-        parts += [_list(said, lines) for said, lines in remarks(one)]
         parts += [_picture(figure, words) for words, figure in _figures(one)]
         parts += [table._repr_html_() for table in _more(one) if table.rows]
     return (

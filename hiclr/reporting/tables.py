@@ -10,6 +10,7 @@ from hiclr.errors import InputError
 from hiclr.evaluation import compare, confusion_counts, most_confused, over_seeds
 from hiclr.evaluation.floors import RAW, UNTRAINED
 from hiclr.evaluation.names import figure_name
+from hiclr.evaluation.notes import few_people
 from hiclr.evaluation.protocols import TOP
 from hiclr.reporting.results import Evaluated
 from hiclr.workbook import Table
@@ -115,7 +116,8 @@ def subjects_table(evaluated: Sequence[Evaluated]) -> Table:
         bounds = [None if row is None else row["over_subjects"] for row in found]
         if any(bounds):
             rows.append([figure_name(*key), *("-" if b is None else f"{b[0]:.1f} to {b[1]:.1f}" for b in bounds)])
-    return Table("95 % interval over whole subjects, in %", ["", *_names(evaluated)], rows)
+    said = " ".join(dict.fromkeys(filter(None, (few_people(one.result) for one in evaluated))))
+    return Table(f"95 % interval over whole subjects, in %{said and f'. {said}'}", ["", *_names(evaluated)], rows)
 
 
 def floors_table(evaluated: Sequence[Evaluated]) -> Table:

@@ -74,6 +74,10 @@ class Confusions(Explorer):
             self.scatter.revision += 1
         self.pick(self._first)
 
+    def _title_of(self, index: int) -> str:
+        name, _, taken = self._names[index].rpartition(": taken for ")
+        return f"{name} · {self._classes[int(self._labels[index])]}, taken for {taken}"
+
     def picture(self) -> Figure:
         """A clip of the largest confusion."""
         clip, said = self.first_view(self._first), self._title_of(self._first)

@@ -137,13 +137,15 @@ def _item(explorer: "Explorer", index: int) -> _Item:
     shown, layout = explorer.played(index), explorer.joint_layout
     arrays = checked(shown.clips, layout)
     masks = masked_zeros(arrays, layout) if shown.hidden is None else shown.hidden
-    views = [_view(x, mask, layout) for x, mask in zip(arrays, masks, strict=True)]
+    views = [
+        {"title": title, **_view(x, mask, layout)} for title, x, mask in zip(shown.titles, arrays, masks, strict=True)
+    ]
     near = [
         [[[other, round(cosine, _DIGITS)] for other, cosine in rows] for rows in panels]
         for panels in explorer.near_of_all(index)
     ]
     clip = {"place": place_of(arrays[0], layout)._asdict(), "near": near, "of": len(views), "views": views[:1]}
-    beside = [{"title": title, **view} for title, view in zip(shown.titles[1:], views[1:], strict=True)]
+    beside = views[1:]
     # the braces of one are the comma of another
     return _Item(index, clip, beside, len(as_json({index: clip})), sum(len(as_json([view])) for view in beside))
 

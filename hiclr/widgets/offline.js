@@ -27,8 +27,9 @@ function stacked(views) {
 
 const titleOf = (i) => `${scatter.get("names")[i]} · ${scatter.get("classes")[new Uint8Array(scatter.get("labels").buffer)[i]]}`;
 
-/** Play views of clips as the first of them has its place; `titles` are theirs. */
-function play(views, titles, place) {
+/** Play views of clips as the first of them has its place. */
+function play(views, place) {
+  const titles = views.map(({ title }) => title);
   for (const [key, value] of Object.entries({ ...stacked(views), titles, place })) player.set(key, value);
   player.set("revision", player.get("revision") + 1);
 }
@@ -53,7 +54,7 @@ function show() {
   const { index } = scatter.get("picked");
   if (here([index])) {
     const { views, of, place } = held.clips[index];
-    play(views, [titleOf(index), ...views.slice(1).map(({ title }) => title)], place);
+    play(views, place);
     if (views.length < of) said.textContent = "Its views are not in the page.";
   }
   pointOut();
@@ -63,7 +64,7 @@ scatter.on("change:picked", show);
 scatter.on("change:stage", pointOut);
 scatter.on("change:beside", () => {
   const both = [scatter.get("picked").index, scatter.get("beside").index];
-  if (here(both)) play(both.map((i) => held.clips[i].views[0]), both.map(titleOf), held.clips[both[0]].place);
+  if (here(both)) play(both.map((i) => held.clips[i].views[0]), held.clips[both[0]].place);
 });
 show();
 fronts[held.front].render({ model: scatter, el: host });
