@@ -115,10 +115,7 @@ def _load(run: Run | Path | str, *prefixes: str) -> list[nn.Module]:
 
 def _trained(run: Run) -> dict[str, Tensor]:
     """The method's state in the newest checkpoint."""
-    latest = run.latest()
-    if latest is None:
-        raise InputError(f"{run.path} holds no checkpoint yet; pretrain first.")
-    state: dict[str, Tensor] = latest[0]["model"]
+    state: dict[str, Tensor] = run.trained()[0]["model"]
     return state
 
 

@@ -105,7 +105,7 @@ def pictured(monkeypatch: pytest.MonkeyPatch, **more: Any) -> SkeletonSet:
 
 
 def a_run(folder: Path, epoch: int = 7, model: Any = None) -> Any:
-    return SimpleNamespace(path=folder, config={"seed": 0}, latest=lambda: ({"model": model or {}}, epoch))
+    return SimpleNamespace(path=folder, config={"seed": 0}, trained=lambda: ({"model": model or {}}, epoch))
 
 
 def test_without_an_evaluation_neighbours_predict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -20,6 +20,7 @@ from hiclr.evaluation.labels import draw_labels
 from hiclr.evaluation.supervised import RECIPES, FinetuneConfig, Fit, Supervised
 from hiclr.features import check_clips, code_digest, load_encoder, random_encoder, weights_digest
 from hiclr.pretraining import PretrainConfig, progress
+from hiclr.pretraining.config import TRANSFORMER
 from hiclr.runs import Run, write_atomically
 from hiclr.runs.writing import json_bytes
 
@@ -173,7 +174,7 @@ def over_few(config: FinetuneConfig, clips: int) -> FinetuneConfig:
 
 def published_recipe(pretraining: PretrainConfig) -> str:
     """The name of HiCLR's own settings for fine-tuning this encoder."""
-    return "hiclr-transformer" if pretraining.encoder == "dsta" else "hiclr"
+    return "hiclr-transformer" if pretraining.encoder == TRANSFORMER else "hiclr"
 
 
 Job = tuple[Ids, FinetuneConfig]

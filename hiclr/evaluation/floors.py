@@ -14,12 +14,14 @@ from hiclr.features import features, random_encoder
 from hiclr.pretraining import PretrainConfig
 from hiclr.runs import Run
 
-__all__ = ["RAW", "UNTRAINED", "chance", "random_features", "raw_coordinates", "raw_nearest"]
+__all__ = ["BESIDE", "RAW", "UNTRAINED", "chance", "random_features", "raw_coordinates", "raw_nearest"]
 
 RAW = "raw_1nn"
 """The floor of `raw_nearest`, as results name it."""
 UNTRAINED = {"random_linear": ("linear", "top1"), **{f"random_knn_{k}": ("knn", str(k)) for k in KNN}}
 """Floor of the untrained encoder, as results name it -> (protocol, measure) that it is measured by."""
+BESIDE = {**UNTRAINED, RAW: ("knn", "1")}
+"""Floor -> (protocol, measure) of the pretrained encoder that it stands beside."""
 
 RAW_FRAMES = 64  # longer sets are resampled to this many; at most
 _CLIPS = 1024

@@ -200,7 +200,7 @@ def evaluate_fusion(
     if twice is not None:
         raise InputError(f"{twice} is given more than once: a run fused with itself tells nothing. Give each run once.")
     train, test = clips.split_indices(split)
-    epochs = [_epoch(run) for run in runs]
+    epochs = [run.trained()[1] for run in runs]
     out = _chosen_on(clips, train)
     found = [features(run, clips, views=("clean",), device=device) for run in runs]
     y = dict(zip(clips.names, clips.y.tolist(), strict=True))
@@ -258,13 +258,6 @@ def _percent(scores: Mapping[str, Scores], y: Mapping[str, int]) -> dict[str, fl
     found = {"top1": scores["test"].accuracy(y), f"top{TOP}": scores["test"].accuracy(y, TOP)}
     found |= {"held_out": scores["held_out"].accuracy(y)} if "held_out" in scores else {}
     return {name: round(100 * value, 2) for name, value in found.items()}
-
-
-def _epoch(run: Run) -> int:
-    latest = run.latest()
-    if latest is None:
-        raise InputError(f"{run.path} holds no checkpoint yet; pretrain first.")
-    return latest[1]
 
 
 def _scores(found: Features, clips: SkeletonSet, train: Ids, test: Ids) -> Scores:

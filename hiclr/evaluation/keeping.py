@@ -70,12 +70,10 @@ def measured_on(run: Run, clips: SkeletonSet, split: str | None = None) -> dict[
         InputError: no test part, or nothing trained yet.
     """
     train, test = clips.split_indices(split)
-    latest = run.latest()
-    if latest is None:
-        raise InputError(f"{run.path} holds no checkpoint yet; pretrain first.")
-    encoder = {name: value for name, value in latest[0]["model"].items() if name.startswith("encoder.")}
+    state, epoch = run.trained()
+    encoder = {name: value for name, value in state["model"].items() if name.startswith("encoder.")}
     return {
-        "epoch": latest[1],
+        "epoch": epoch,
         "seed": int(run.config.get("seed", 0)),
         "fingerprint": clips.fingerprint,
         "protocol": clips.protocol if split is None else split,

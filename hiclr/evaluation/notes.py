@@ -7,12 +7,12 @@ import numpy as np
 
 from hiclr.datasets import SkeletonSet
 from hiclr.datasets.base import Ids
-from hiclr.evaluation.floors import RAW, UNTRAINED
+from hiclr.evaluation.floors import BESIDE, RAW
 from hiclr.evaluation.names import figure_name
 from hiclr.evaluation.statistics import ENOUGH_GROUPS
 from hiclr.runs import Run
 
-__all__ = ["BELOW", "OTHER_CLIPS", "below_floors", "reading_notes"]
+__all__ = ["BELOW", "OTHER_CLIPS", "below_floors", "few_people", "reading_notes"]
 
 BELOW = "Pretraining is not above"
 """How the sentence of `below_floors` begins."""
@@ -62,7 +62,7 @@ def below_floors(result: Mapping[str, Any]) -> list[str]:
     """
     found = []
     for floor in (RAW, "random_linear", "random_knn_1"):  # more of k would say the same again
-        protocol, measure = UNTRAINED.get(floor, ("knn", "1"))
+        protocol, measure = BESIDE[floor]
         ours, theirs = result.get(protocol, {}).get(measure), result["baseline"].get(floor)
         if result["epoch"] and ours is not None and theirs is not None and (ours < theirs or ours == theirs < 100):
             found.append(

@@ -29,6 +29,7 @@ from hiclr.evaluation.probes import (
 )
 from hiclr.evaluation.retrieval import few_shot, ntu_one_shot, retrieve
 from hiclr.evaluation.statistics import Interval, bootstrap
+from hiclr.pretraining.config import TRANSFORMER
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -148,7 +149,7 @@ def _sgd(name: str, own: ProbeConfig, of_transformers: ProbeConfig | None = None
     """The probe of a paper at its own learning rate: nothing is chosen."""
 
     def measure(part: Part, notes: list[str]) -> Outcome:
-        config = own if of_transformers is None or part.encoder != "dsta" else of_transformers
+        config = own if of_transformers is None or part.encoder != TRANSFORMER else of_transformers
         probe = sgd_probe(part.train, part.y_train, part.test, part.y_test, part.num_classes, config, seed=SEED)
         probe.check()
         if len(part.train) < config.batch:

@@ -88,10 +88,8 @@ def evaluate(
     names = named_protocols(protocols)
     given, clips = clips, carried(run, clips) if TRANSFER in names else clips
     train, test = clips.split_indices(split)
-    latest = run.latest()
-    if latest is None:
-        raise InputError(f"{run.path} holds no checkpoint yet; pretrain first.")
-    notes = reading_notes(run, clips, train, latest[1])
+    of = measured_on(run, clips, split)
+    notes = reading_notes(run, clips, train, of["epoch"])
 
     def part(x: NDArray[np.float32], **more: Any) -> Part:
         return _part(x, clips, train, test, encoder=str(run.config.get("encoder", "")), **more)
@@ -108,7 +106,7 @@ def evaluate(
     baseline, floors_s = _floors(run, clips, train, test, [name for name in names if name in found], device)
     outcomes = found | {"baseline": Outcome(baseline)}
     result = {
-        **measured_on(run, clips, split),
+        **of,
         "run": run.path.resolve().name,
         "epochs": run.config.get("epochs"),
         "stream": run.config.get("stream"),

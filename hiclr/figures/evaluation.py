@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hiclr.errors import InputError
 from hiclr.evaluation import interval, most_confused
-from hiclr.evaluation.floors import RAW, UNTRAINED
+from hiclr.evaluation.floors import BESIDE, RAW
 from hiclr.evaluation.names import RANDOM_ENCODER, RAW_DISTANCES, figure_name
 from hiclr.figures.style import (
     INK,
@@ -234,7 +234,6 @@ def _diagram(axes: Any, table: Mapping[str, Any]) -> None:
 
 
 _GROUPS = (("knn", "1"), ("knn", "20"), ("linear", "top1"), ("linear", "top5"))  # (protocol, measure)
-_FLOORS = {floor: (like, RANDOM_ENCODER) for floor, like in UNTRAINED.items()} | {RAW: (("knn", "1"), RAW_DISTANCES)}
 _FILL = {"pretrained": PALETTE[0], RANDOM_ENCODER: "#a9b4bd", RAW_DISTANCES: "#d5c7a3"}
 
 
@@ -286,9 +285,9 @@ def _layout_bars(
         titles.append((y - 0.85, figure_name(*group)))
         bars.append((y, "pretrained", float(results[group[0]][group[1]])))
         y += 1
-        for floor, (like, name) in _FLOORS.items():
-            if like == group and floors.get(floor) is not None:
-                bars.append((y, name, float(floors[floor])))
+        for floor, beside in BESIDE.items():
+            if beside == group and floors.get(floor) is not None:
+                bars.append((y, RAW_DISTANCES if floor == RAW else RANDOM_ENCODER, float(floors[floor])))
                 y += 1
         y += 1.1
     return bars, titles

@@ -12,10 +12,12 @@ from hiclr.datasets.streams import Stream
 from hiclr.errors import InputError
 from hiclr.losses import Direction, Distance
 
-__all__ = ["PRESETS", "PretrainConfig"]
+__all__ = ["PRESETS", "TRANSFORMER", "PretrainConfig"]
 
 
 Encoder = Literal["stgcn", "dsta", "tcn", "bigru"]
+TRANSFORMER: Encoder = "dsta"
+"""The encoder that HiCLR probes and fine-tunes with settings of its own."""
 
 
 @dataclass(frozen=True)

@@ -130,6 +130,17 @@ class Run:
         """(state, epoch) of the newest checkpoint that is whole: `Checkpoints.latest`."""
         return self.checkpoints.latest()
 
+    def trained(self) -> tuple[dict[str, Any], int]:
+        """The same of a run that must have one.
+
+        Raises:
+            InputError: no checkpoint yet.
+        """
+        latest = self.latest()
+        if latest is None:
+            raise InputError(f"{self.path} holds no checkpoint yet; pretrain first.")
+        return latest
+
     def keep(self, snapshot: Snapshot) -> None:
         """Write a snapshot, by the one process that may: `write_snapshot`."""
         self._must_hold()
@@ -158,10 +169,8 @@ class Run:
         Raises:
             InputError: no checkpoint yet, or a folder that holds something else.
         """
-        latest = self.latest()
-        if latest is None:
-            raise InputError(f"{self.path} holds no checkpoint yet; pretrain first.")
-        write_export(Path(folder), latest[0]["model"], self._description(latest[1], licence))
+        state, epoch = self.trained()
+        write_export(Path(folder), state["model"], self._description(epoch, licence))
         return Path(folder)
 
     def _description(self, epoch: int, licence: str | None) -> dict[str, Any]:
